@@ -1,0 +1,97 @@
+"""What every document store does. The meaning of each filter and score is in FILTERS.md beside this file.
+
+A store holds chunks and one vector per chunk, grouped by dataset. Ids are opaque; whether the caller may see a
+dataset is decided before the store is asked. Methods block; the streaming half calls them through a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ragflow.engine.types import Chunk, Hit, Matrix, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """A hybrid search. `vector` may be None (text only); blank text means vector only."""
+
+    dataset_ids: tuple[str, ...]
+    text: str
+    vector: Vector | None
+    document_ids: tuple[str, ...] | None = None  # None: no restriction; (): nothing can match
+    top_k: int = 1024  # nearest vectors to consider
+    text_limit: int = 1024  # best text hits to consider
+    only_available: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPage:
+    chunks: tuple[Chunk, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCount:
+    chunks: int
+    tokens: int
+
+
+class DocStore(Protocol):
+    name: str  # "embedded", "elasticsearch"
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        """Write chunks with their vectors (row i belongs to chunk i), all or none, searchable on return.
+
+        A chunk whose id exists in the same document is replaced. Raises DimensionMismatch when the dataset holds
+        vectors of another length, StoreError when the write fails.
+        """
+
+    def get(self, dataset_ids: Sequence[str], chunk_id: str) -> Chunk | None:
+        """Return a chunk by id if it lies in one of these datasets."""
+
+    def list_chunks(self, dataset_id: str, document_id: str, *, offset: int, limit: int, text: str = "") -> ChunkPage:
+        """Return a page of a document's chunks, unavailable ones included.
+
+        Without text: parsed chunks in document order, then manual ones, newest first. With text: those that match it,
+        best first.
+        """
+
+    def set_available(
+        self, dataset_id: str, document_id: str, available: bool, chunk_ids: Sequence[str] | None = None
+    ) -> int:
+        """Switch all or some chunks of a document on or off for retrieval. Return how many there were."""
+
+    def rename_document(self, dataset_id: str, document_id: str, name: str) -> None:
+        """Give the chunks of a document a new document name, in their data and in the searchable text."""
+
+    def delete_chunks(self, dataset_id: str, document_id: str, chunk_ids: Sequence[str]) -> ChunkCount:
+        """Delete these chunks of the document; return the count and tokens of those that existed."""
+
+    def delete_document(self, dataset_id: str, document_id: str, *, older_than: float | None = None) -> ChunkCount:
+        """Delete the chunks of a document in slices. `older_than`: only those created before that Unix time."""
+
+    def delete_dataset(self, dataset_id: str) -> int:
+        """Delete a dataset's chunks in slices, so that other writers never wait long. Return how many there were."""
+
+    def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:
+        """Count the chunks (and their tokens) of a dataset or of one document."""
+
+    def search(self, request: SearchRequest) -> list[Hit]:
+        """Return the union of text hits and nearest vectors, each with both raw scores, in no particular order."""
+
+    def term_weights(self, dataset_ids: Sequence[str], text: str) -> dict[str, float]:
+        """Return the query's analysed terms with their weight (for highlighting and matching sentences)."""
+
+    def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
+        """Return the stored vectors of these chunks (citations compare sentences with them)."""
+
+    def document_ids(self, dataset_id: str) -> set[str]:
+        """Return the documents that have chunks here (the verify command compares them with the database)."""
+
+    def ping(self) -> str:
+        """Return a short description of the backend if it answers; raise StoreError if it does not."""
+
+    def close(self) -> None:
+        """Release connections of every thread. The store may be used again afterwards."""

@@ -1,0 +1,23 @@
+"""What every chat model does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from ragflow.engine.types import Message, ModelEvent, Passage
+
+
+class ChatModel(Protocol):
+    name: str  # "model@provider"
+    context_tokens: int  # size of the context window
+
+    def stream(
+        self, messages: Sequence[Message], *, options: Mapping[str, Any], passages: Sequence[Passage] = ()
+    ) -> AsyncIterator[ModelEvent]:
+        """Yield text and reasoning as they come, then usage if the provider reports it. Raises ModelError.
+
+        `options` are generation options by their OpenAI names (temperature, top_p, max_tokens, ...). `passages` are
+        those that the prompt already contains; only the built-in extractive model reads them.
+        Closing the iterator ends the request upstream at once.
+        """

@@ -1,0 +1,42 @@
+"""Token counts as the contract's clients expect them: the cl100k_base encoding, from a table on disk.
+
+tiktoken would download the table at first use; loading it from the package leaves no code path to the network.
+The table is OpenAI's published file (MIT licence), checked against the sum that tiktoken itself pins.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiktoken import Encoding
+
+TABLE = Path(__file__).parent / "data" / "cl100k_base.tiktoken"
+TABLE_SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
+
+# How the encoding splits text before it merges bytes (tiktoken's own definition of cl100k_base).
+SPLIT_PATTERN = r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
+
+
+@lru_cache(maxsize=1)
+def _encoding() -> Encoding:
+    from tiktoken import Encoding
+    from tiktoken.load import load_tiktoken_bpe
+
+    ranks = load_tiktoken_bpe(str(TABLE), expected_hash=TABLE_SHA256)
+    return Encoding(name="cl100k_base", pat_str=SPLIT_PATTERN, mergeable_ranks=ranks, special_tokens={})
+
+
+def count_tokens(text: str) -> int:
+    """Return the number of cl100k_base tokens; text that looks like a special token counts as ordinary text."""
+    return len(_encoding().encode_ordinary(text))
+
+
+def truncate_tokens(text: str, limit: int) -> str:
+    """Return the longest prefix of `limit` tokens, cut at a character."""
+    tokens = _encoding().encode_ordinary(text)
+    if len(tokens) <= limit:
+        return text
+    return _encoding().decode(tokens[: max(limit, 0)], errors="ignore")
