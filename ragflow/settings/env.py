@@ -1,0 +1,77 @@
+"""Reading configuration from the environment, and remembering what can be configured.
+
+Every variable is declared where it is used, with its default and one sentence; `docs/configuration.md` is generated
+from these declarations. A variable that holds a secret may instead be given as a file: NAME_FILE=/run/secrets/name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    name: str
+    default: str
+    help: str
+    section: str
+    secret: bool = False
+
+
+DECLARED: list[Variable] = []
+
+
+class Section:
+    """Declares and reads the variables of one concern."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def text(self, name: str, default: str = "", *, help: str, secret: bool = False) -> str:  # noqa: A002
+        DECLARED.append(Variable(name, default, help, self.title, secret))
+        return _read(name, secret=secret) or default
+
+    def integer(self, name: str, default: int, *, minimum: int = 0, help: str) -> int:  # noqa: A002
+        raw = self.text(name, str(default), help=help)
+        try:
+            value = int(raw)
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from None
+        if value < minimum:
+            raise ImproperlyConfigured(f"{name} must be at least {minimum}, not {value}.")
+        return value
+
+    def flag(self, name: str, default: bool, *, help: str) -> bool:  # noqa: A002
+        raw = self.text(name, "1" if default else "0", help=help).lower()
+        if raw in {"1", "true", "yes", "on", "open"}:
+            return True
+        if raw in {"0", "false", "no", "off", "closed"}:
+            return False
+        raise ImproperlyConfigured(f"{name} must be 1 or 0, not {raw!r}.")
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...], *, help: str) -> str:  # noqa: A002
+        value = self.text(name, default, help=help).lower()
+        if value not in choices:
+            raise ImproperlyConfigured(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+        return value
+
+    def path(self, name: str, default: Path, *, shown_default: str, help: str) -> Path:  # noqa: A002
+        DECLARED.append(Variable(name, shown_default, help, self.title))
+        return Path(_read(name) or default).expanduser().resolve()
+
+
+def _read(name: str, *, secret: bool = False) -> str:
+    value = os.environ.get(name, "").strip()
+    if value or not secret:
+        return value
+    file = os.environ.get(f"{name}_FILE", "").strip()
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE cannot be read: {error.strerror}.") from None

@@ -1,0 +1,25 @@
+"""Where code and data live."""
+
+from pathlib import Path
+
+from ragflow.settings.env import Section
+
+_server = Section("Server")
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+DATA_DIR = _server.path(
+    "RAGFLOW_DATA_DIR",
+    BASE_DIR / "data",
+    shown_default="./data",
+    help="Folder for everything the installation writes: database, index, files, secrets, the cached embedding model.",
+)
+HOST = _server.text("RAGFLOW_HOST", "127.0.0.1", help="Address to listen on. 0.0.0.0 makes the server public.")
+PORT = _server.integer("RAGFLOW_PORT", 9380, minimum=1, help="TCP port to listen on.")
+THREADS = _server.integer(
+    "RAGFLOW_THREADS", 8, minimum=1, help="Threads that serve ordinary (not streaming) requests."
+)
+WORKERS = _server.integer("RAGFLOW_WORKERS", 2, minimum=1, help="Documents that one worker process parses at a time.")
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"

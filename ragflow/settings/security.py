@@ -1,0 +1,82 @@
+"""Secrets, hosts, cookies."""
+
+import os
+import secrets
+
+from ragflow.settings.env import Section
+from ragflow.settings.paths import DATA_DIR, HOST
+
+_security = Section("Security")
+
+
+def _installation_key() -> str:
+    """Return the key kept in the data folder; make it on the first start (readable by its owner only)."""
+    path = DATA_DIR / "secret.key"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    draft = DATA_DIR / f".secret.key.{os.getpid()}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+    try:
+        os.link(draft, path)  # atomic: of two processes starting together, one key wins
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text().strip()
+
+
+SECRET_KEY = (
+    _security.text(
+        "RAGFLOW_SECRET_KEY",
+        secret=True,
+        help="Signs sessions and encrypts stored secrets; at least 32 characters. "
+        "Empty: a key is generated into the data folder.",
+    )
+    or _installation_key()
+)
+
+DEBUG = False
+
+ALLOWED_HOSTS = _security.text(
+    "RAGFLOW_ALLOWED_HOSTS",
+    "127.0.0.1,localhost,[::1]" if HOST in {"127.0.0.1", "localhost", "::1"} else "*",
+    help="Host names that requests may name, separated by commas. All when the server listens publicly.",
+).split(",")
+
+REGISTRATION_OPEN = _security.flag("RAGFLOW_REGISTRATION", False, help="Whether strangers may create accounts.")
+
+_https = _security.flag(
+    "RAGFLOW_HTTPS", False, help="Set when a proxy in front speaks HTTPS: secure cookies, redirect to HTTPS, HSTS."
+)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
+CSRF_TRUSTED_ORIGINS = [
+    origin
+    for origin in _security.text(
+        "RAGFLOW_TRUSTED_ORIGINS", help="Origins (https://name) whose browser forms are trusted, separated by commas."
+    ).split(",")
+    if origin
+]
+X_FRAME_OPTIONS = "DENY"
+
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+
+# Uploads are streamed to disk and limited by size, not by how many files or fields a form has.
+MAX_UPLOAD_BYTES = _security.integer(
+    "RAGFLOW_MAX_UPLOAD_BYTES", 1024**3, minimum=1, help="Largest request body in bytes; more is refused while it arrives."
+)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024**2
+DATA_UPLOAD_MAX_NUMBER_FILES = None
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 100_000
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024**2

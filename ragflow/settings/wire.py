@@ -1,0 +1,49 @@
+"""How the HTTP API answers: profile, DRF, the OpenAPI document."""
+
+from ragflow.settings.env import Section
+
+_api = Section("API")
+
+WIRE_PROFILE = _api.choice(
+    "RAGFLOW_WIRE_PROFILE",
+    "standard",
+    ("standard", "exact"),
+    help="standard: honest HTTP statuses and plain sentences. exact: status 200 and the reference's texts, for clients "
+    "that compare them.",
+)
+DEFAULT_SYSTEM_PROMPT = _api.text(
+    "RAGFLOW_DEFAULT_SYSTEM_PROMPT",
+    help="System text of assistants that are created without one; must hold {knowledge}. Empty: the built-in text.",
+)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "apps.accounts.authentication.APITokenAuthentication",
+        "apps.accounts.authentication.BrowserSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "apps.core.rest.JSONRenderer",
+        "apps.core.rest.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["apps.core.rest.AnyBodyParser", "rest_framework.parsers.MultiPartParser"],
+    "EXCEPTION_HANDLER": "apps.core.rest.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "RAGFlow on Django",
+    "DESCRIPTION": "Datasets, documents, retrieval and chat with citations, over RAGFlow's HTTP API.",
+    "VERSION": "0.23.1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": ["ragflow.openapi.fold_in_streaming_half"],
+    "COMPONENT_SPLIT_REQUEST": True,
+}
