@@ -10,7 +10,9 @@ from ragflow.settings.paths import DATA_DIR, THREADS
 _stores = Section("Stores")
 
 DATABASE_URL = _stores.text(
-    "DATABASE_URL", secret=True, help="For example postgres://user:password@host/name. Empty: SQLite in the data folder."
+    "DATABASE_URL",
+    secret=True,
+    help="For example postgres://user:password@host/name. Empty: SQLite in the data folder.",
 )
 
 

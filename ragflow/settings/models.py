@@ -15,7 +15,8 @@ MODELS = ModelSettings(
         "RAGFLOW_CHAT_MODEL", help="Default chat model. Empty and no provider: the built-in extractive answerer."
     ),
     embedding_model=_models.text(
-        "RAGFLOW_EMBEDDING_MODEL", help="Default embedding model. Empty: the built-in model (or, without its files, hashing)."
+        "RAGFLOW_EMBEDDING_MODEL",
+        help="Default embedding model. Empty: the built-in one (without its files: hashing).",
     ),
     rerank_model=_models.text("RAGFLOW_RERANK_MODEL", help="Default rerank model. Empty: no reranking."),
     context_tokens=_models.integer(

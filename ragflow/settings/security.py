@@ -74,7 +74,10 @@ PASSWORD_HASHERS = [
 
 # Uploads are streamed to disk and limited by size, not by how many files or fields a form has.
 MAX_UPLOAD_BYTES = _security.integer(
-    "RAGFLOW_MAX_UPLOAD_BYTES", 1024**3, minimum=1, help="Largest request body in bytes; more is refused while it arrives."
+    "RAGFLOW_MAX_UPLOAD_BYTES",
+    1024**3,
+    minimum=1,
+    help="Largest request body in bytes; more is refused as it arrives.",
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = None

@@ -1,0 +1,87 @@
+"""Reading request bodies, in the two ways the contract distinguishes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from django.http import HttpRequest
+
+from apps.core.errors import InvalidArgument, MalformedBody, MissingArguments
+
+
+def read_object(request: HttpRequest) -> dict[str, Any]:
+    """Return the body as an object: JSON, or the fields of a form. No bytes at all count as an empty object.
+
+    Raises MalformedBody.
+    """
+    if not _is_json(request):
+        return _read_form(request)
+    if not request.body:
+        return {}
+    try:
+        payload = orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(
+            f"The request body is not valid JSON: {error}.", reference="<BadRequest '400: Bad Request'>"
+        ) from None
+    if isinstance(payload, str):
+        raise MalformedBody(
+            "The request body must be a JSON object, not a string.",
+            reference="""AttributeError("'str' object has no attribute 'get'")""",
+        )
+    if not isinstance(payload, dict):
+        raise MalformedBody(
+            f"The request body must be a JSON object, not {_json_type(payload)}.",
+            reference="TypeError('JSON payload must be an object.')",
+        )
+    return payload
+
+
+def read_validated_payload(request: HttpRequest) -> dict[str, Any]:
+    """Return the body of an endpoint with a schema. A body that is not declared as JSON counts as empty.
+
+    Raises InvalidArgument for syntax errors (an empty body is one) and for anything truthy that is not an object.
+    """
+    if (request.content_type or "").lower() != "application/json":
+        return {}
+    try:
+        payload = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        raise InvalidArgument("Malformed JSON syntax: Missing commas/brackets or invalid encoding") from None
+    if not payload:
+        return {}
+    if not isinstance(payload, dict):
+        raise InvalidArgument(f"Invalid request payload: expected object, got {type(payload).__name__}")
+    return payload
+
+
+def require(payload: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise MissingArguments unless every name is a key of the payload, whatever its value."""
+    missing = [name for name in names if name not in payload]
+    if missing:
+        raise MissingArguments(missing)
+
+
+def _is_json(request: HttpRequest) -> bool:
+    return (request.content_type or "").lower().startswith("application/json")
+
+
+def _read_form(request: HttpRequest) -> dict[str, Any]:
+    if (request.content_type or "") in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+        return {name: request.POST[name] for name in request.POST}
+    if not request.body:
+        return {}
+    raise MalformedBody(
+        "The request body must be JSON (Content-Type: application/json) or a form.",
+        reference="TypeError('Request body is not a valid form payload.')",
+    )
+
+
+def _json_type(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    return "an array" if isinstance(value, list) else "a number"

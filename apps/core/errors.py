@@ -1,0 +1,218 @@
+"""Every deliberate error, and the one function that turns any exception into an answer.
+
+DRF, Ninja, Django's own handlers and event streams all call `answer_to(exc)`, so a failure reads the same wherever it
+happens. An error has a stable key, a `code` of the contract, an honest HTTP status and a message; what the wire profile
+makes of them is decided in `wire_profile`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
+from django.http import Http404
+from django.http.multipartparser import MultiPartParserError
+
+from apps.core.logs import current_request_id
+from apps.core.wire_profile import profile
+from ragflow.engine import errors as engine
+
+log = logging.getLogger(__name__)
+
+
+class Absent:
+    """Marks an envelope without a `data` key; null is a value of its own there."""
+
+
+ABSENT: Final = Absent()
+
+
+class RagflowError(Exception):
+    """Base of all errors that a caller is told about.
+
+    `reference` is the text that the reference server sends where it differs from ours.
+    """
+
+    key = "data_error"
+    code = 102
+    status = 400
+    data: Any = ABSENT
+
+    def __init__(self, message: str, *, reference: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reference = reference
+
+
+class InvalidArgument(RagflowError):
+    key, code, status = "invalid_argument", 101, 400
+
+
+class MissingArguments(InvalidArgument):
+    data = None
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(f"required argument are missing: {','.join(names)}; ")
+
+
+class DataError(RagflowError):
+    """A business rule is broken."""
+
+
+class NotFound(RagflowError):
+    """The object does not exist, or is somebody else's: the two are not told apart."""
+
+    key, code, status = "not_found", 102, 404
+
+
+class Conflict(RagflowError):
+    key, code, status = "conflict", 102, 409
+
+
+class LacksPermission(RagflowError):
+    key, code, status = "lacks_permission", 108, 403
+
+
+class AccessDenied(RagflowError):
+    key, code, status = "access_denied", 109, 403
+
+
+class ServerFailure(RagflowError):
+    """Something of ours failed, and we know what."""
+
+    key, code, status = "server_failure", 500, 500
+
+
+class Unavailable(RagflowError):
+    """A model provider or another service behind us failed."""
+
+    key, code, status = "unavailable", 100, 502
+    data = None
+
+
+class TooLarge(RagflowError):
+    key, code, status = "too_large", 101, 413
+    data = None
+
+
+class BadValue(RagflowError):
+    """A value of the wrong type or form where the reference fails with a Python exception (its text: `reference`)."""
+
+    key, code, status = "bad_value", 101, 400
+    data = None
+
+
+class MalformedBody(BadValue):
+    key = "malformed_body"
+
+
+class AuthorizationMissing(RagflowError):
+    key, code, status = "authorization_missing", 401, 401
+    data = False
+
+    def __init__(self) -> None:
+        super().__init__("`Authorization` can't be empty")
+
+
+class AuthorizationMalformed(RagflowError):
+    key, code, status = "authorization_malformed", 401, 401
+    data = False
+
+    def __init__(self) -> None:
+        super().__init__("Please check your authorization format.")
+
+
+class InvalidAPIKey(RagflowError):
+    key, code, status = "api_key_invalid", 109, 401
+    data = False
+
+    def __init__(self) -> None:
+        super().__init__("Authentication error: API key is invalid!")
+
+
+class Unauthorized(RagflowError):
+    """No valid session or key on an endpoint that takes either."""
+
+    key, code, status = "unauthorized", 401, 401
+    data = None
+
+    def __init__(self) -> None:
+        super().__init__("<Unauthorized '401: Unauthorized'>")
+
+
+class MethodNotAllowed(RagflowError):
+    key, code, status = "method_not_allowed", 100, 405
+    data = None
+
+    def __init__(self) -> None:
+        super().__init__("<MethodNotAllowed '405: Method Not Allowed'>")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: dict[str, Any]
+
+
+def route_not_found(path: str) -> Answer:
+    return Answer(404, {"code": 404, "message": f"Not Found: {path}", "data": None, "error": "Not Found"})
+
+
+def answer_to(exc: BaseException) -> Answer:
+    """Return the HTTP status and body for any exception. Unexpected ones are logged with their traceback."""
+    error = _deliberate(exc)
+    if error is None:
+        return _unexpected(exc)
+    policy = profile()
+    status, code = policy.outcome(error.key, error.status, error.code)
+    text = error.reference if policy.shows_reference_text and error.reference else error.message
+    body: dict[str, Any] = {"code": code, "message": text}
+    if error.data is not ABSENT:
+        body["data"] = error.data
+    return Answer(status, body)
+
+
+def _deliberate(exc: BaseException) -> RagflowError | None:
+    if isinstance(exc, RagflowError):
+        return exc
+    if isinstance(exc, engine.EngineError):
+        return _from_engine(exc)
+    if isinstance(exc, RequestDataTooBig):
+        return TooLarge(
+            "The request body is larger than this server accepts.",
+            reference="<RequestEntityTooLarge '413: Request Entity Too Large'>",
+        )
+    if isinstance(exc, TooManyFieldsSent | MultiPartParserError | SuspiciousOperation):
+        return MalformedBody(f"The request could not be read: {exc}", reference="<BadRequest '400: Bad Request'>")
+    if isinstance(exc, Http404):
+        return NotFound(str(exc) or "Not found.")
+    if isinstance(exc, PermissionDenied):
+        return AccessDenied("No authorization.")
+    return None
+
+
+def _from_engine(exc: engine.EngineError) -> RagflowError:
+    if isinstance(exc, engine.InvalidQuery):
+        return BadValue(str(exc), reference=f"ValueError({str(exc)!r})")
+    if isinstance(exc, engine.ModelNotFound):
+        return DataError(str(exc), reference=f"LookupError({str(exc)!r})")
+    if isinstance(exc, engine.ModelError):
+        return Unavailable(str(exc))
+    if isinstance(exc, engine.StoreError):
+        log.error("Document store: %s", exc)
+        return ServerFailure(str(exc))
+    return DataError(str(exc))
+
+
+def _unexpected(exc: BaseException) -> Answer:
+    log.error("Unexpected %s", type(exc).__name__, exc_info=exc)
+    if not profile().shows_exception_text:
+        sentence = f"The server failed to handle this request. Its log has the details under {current_request_id()}."
+        return Answer(500, {"code": 100, "message": sentence, "data": None})
+    text = repr(exc)
+    if "unauthorized" in text.lower() or "401" in text:
+        return Answer(401, {"code": 401, "message": "Unauthorized", "data": None})
+    return Answer(200, {"code": 100, "message": text, "data": None})

@@ -1,0 +1,89 @@
+"""What every request passes. Each works in both halves of the server, without a thread hop in the streaming one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+
+from apps.core.http import API_PREFIXES, canonical_path
+from apps.core.logs import begin_request
+
+Handler = Callable[[HttpRequest], Any]
+
+
+def _around(
+    get_response: Handler,
+    before: Callable[[HttpRequest], HttpResponse | None],
+    after: Callable[[HttpRequest, HttpResponseBase], None],
+) -> Handler:
+    """Build a middleware that runs `before` and `after` around the rest, sync or async as the rest is."""
+
+    async def async_middleware(request: HttpRequest) -> HttpResponseBase:
+        early = before(request)
+        if early is not None:
+            return early
+        response: HttpResponseBase = await get_response(request)
+        after(request, response)
+        return response
+
+    def sync_middleware(request: HttpRequest) -> HttpResponseBase:
+        early = before(request)
+        if early is not None:
+            return early
+        response: HttpResponseBase = get_response(request)
+        after(request, response)
+        return response
+
+    return async_middleware if iscoroutinefunction(get_response) else sync_middleware
+
+
+@sync_and_async_middleware
+def RequestId(get_response: Handler) -> Handler:  # noqa: N802
+    """Name the request in the log and in the answer."""
+
+    def before(request: HttpRequest) -> None:
+        request.META["ragflow.request_id"] = begin_request()
+
+    def after(request: HttpRequest, response: HttpResponseBase) -> None:
+        response.headers["X-Request-Id"] = request.META["ragflow.request_id"]
+
+    return _around(get_response, before, after)
+
+
+@sync_and_async_middleware
+def CanonicalPath(get_response: Handler) -> Handler:  # noqa: N802
+    """Match routes against the canonical path; error messages keep naming the path as sent."""
+
+    def before(request: HttpRequest) -> None:
+        request.path_info = canonical_path(request.path_info)
+
+    return _around(get_response, before, lambda _request, _response: None)
+
+
+@sync_and_async_middleware
+def CrossOrigin(get_response: Handler) -> Handler:  # noqa: N802
+    """Let browser programs of any origin call the API with a token. Cookies are never allowed across origins."""
+
+    def before(request: HttpRequest) -> HttpResponse | None:
+        if request.method != "OPTIONS" or not request.path_info.startswith(API_PREFIXES):
+            return None
+        if "Access-Control-Request-Method" not in request.headers:
+            return None
+        answer = HttpResponse(status=200)
+        answer["Access-Control-Allow-Methods"] = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+        answer["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "*")
+        answer["Access-Control-Max-Age"] = "86400"
+        after(request, answer)
+        return answer
+
+    def after(request: HttpRequest, response: HttpResponseBase) -> None:
+        if "Origin" in request.headers and request.path_info.startswith(API_PREFIXES):
+            response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers["Access-Control-Expose-Headers"] = "Authorization, X-Request-Id"
+
+    return _around(get_response, before, after)

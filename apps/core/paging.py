@@ -1,0 +1,45 @@
+"""Pages of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from django.db import models
+
+from apps.core.errors import BadValue
+from apps.core.validation import integer
+
+_Row = TypeVar("_Row", bound=models.Model)
+
+DEFAULT_PAGE_SIZE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`number` counts from 1. A size of 0 is an empty page."""
+
+    number: int = 1
+    size: int = DEFAULT_PAGE_SIZE
+
+    def slice(self, rows: models.QuerySet[_Row]) -> models.QuerySet[_Row]:
+        start = (self.number - 1) * self.size
+        return rows[start : start + self.size]
+
+
+def page_of(query: Mapping[str, str]) -> Page:
+    """Read `page` and `page_size` of a query string. Absent and empty mean the default, page 0 means page 1.
+
+    Raises BadValue for text that is no number and for negative numbers.
+    """
+    number = integer("page", query.get("page") or 1)
+    size = integer("page_size", query.get("page_size") or DEFAULT_PAGE_SIZE)
+    if number < 0 or size < 0:
+        raise BadValue("`page` and `page_size` must not be negative.")
+    return Page(max(number, 1), size)
+
+
+def descending(query: Mapping[str, str]) -> bool:
+    """Read `desc`: only `false` and `False` sort upwards."""
+    return query.get("desc", "true").strip() not in {"false", "False"}

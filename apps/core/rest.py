@@ -1,0 +1,54 @@
+"""The DRF half: rendering and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpResponse
+from rest_framework import exceptions
+from rest_framework.renderers import BaseRenderer
+from rest_framework.response import Response
+
+from apps.core import errors
+from apps.core.http import dumps
+
+
+class JSONRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return dumps(data) + b"\n"
+
+
+def success(data: Any = None, **extra: Any) -> Response:
+    """Return the contract's success envelope; `data` only when there is something to say."""
+    body: dict[str, Any] = {"code": 0}
+    if data is not None:
+        body["data"] = data
+    return Response(body | extra)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | HttpResponse:
+    """Answer any exception of a DRF view with an envelope (the `EXCEPTION_HANDLER` setting)."""
+    answer = errors.answer_to(_translated(exc, context))
+    return Response(answer.body, status=answer.status)
+
+
+def _translated(exc: Exception, context: dict[str, Any]) -> Exception:
+    """Return our error for one of DRF's."""
+    if isinstance(exc, exceptions.MethodNotAllowed):
+        return errors.MethodNotAllowed()
+    if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        return errors.AuthorizationMissing()
+    if isinstance(exc, exceptions.PermissionDenied):
+        return errors.AccessDenied("No authorization.")
+    if isinstance(exc, exceptions.ParseError | exceptions.UnsupportedMediaType | exceptions.NotAcceptable):
+        return errors.MalformedBody(str(exc.detail), reference="<BadRequest '400: Bad Request'>")
+    if isinstance(exc, exceptions.APIException):
+        return errors.DataError(str(exc.detail))
+    return exc

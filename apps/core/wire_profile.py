@@ -1,0 +1,76 @@
+"""The two ways to answer, and the only module that knows them.
+
+`standard` answers with honest HTTP statuses and sentences. `exact` answers as the reference server does, for clients
+that compare texts and statuses. Code elsewhere asks `profile()` for a policy by name and never for the profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from django.conf import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the reference answers to an error: its HTTP status and `code`."""
+
+    status: int = 200
+    code: int | None = None  # None: the error's own code
+
+
+@dataclass(frozen=True, slots=True)
+class WireProfile:
+    name: str
+    outcomes: Mapping[str, Outcome] | None  # by error key; None: statuses are the errors' own
+    shows_exception_text: bool  # an unexpected exception is answered with its Python repr
+    shows_reference_text: bool  # errors that carry the reference's text answer with it
+    retrieval_candidates: Literal["fused", "text_first"]
+    counts_every_added_chunk: bool  # adding a chunk that exists counts again
+    keeps_token_copy: bool  # tokens can be listed in full, from an encrypted copy
+
+    def outcome(self, key: str, status: int, code: int) -> tuple[int, int]:
+        """Return (HTTP status, code) for an error with this key and these honest values."""
+        if self.outcomes is None:
+            return status, code
+        known = self.outcomes.get(key, Outcome())
+        return known.status, code if known.code is None else known.code
+
+
+_REFERENCE_OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
+    {
+        "authorization_missing": Outcome(200, 0),
+        "authorization_malformed": Outcome(200, 0),
+        "unauthorized": Outcome(401, 401),
+        "route_not_found": Outcome(404, 404),
+        "bad_value": Outcome(200, 100),
+        "malformed_body": Outcome(200, 100),
+        "too_large": Outcome(200, 100),
+    }
+)
+
+STANDARD = WireProfile(
+    name="standard",
+    outcomes=None,
+    shows_exception_text=False,
+    shows_reference_text=False,
+    retrieval_candidates="fused",
+    counts_every_added_chunk=False,
+    keeps_token_copy=False,
+)
+EXACT = WireProfile(
+    name="exact",
+    outcomes=_REFERENCE_OUTCOMES,
+    shows_exception_text=True,
+    shows_reference_text=True,
+    retrieval_candidates="text_first",
+    counts_every_added_chunk=True,
+    keeps_token_copy=True,
+)
+
+
+def profile() -> WireProfile:
+    return EXACT if EXACT.name == settings.WIRE_PROFILE else STANDARD
