@@ -8,7 +8,9 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework import exceptions
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
 
 from apps.core import errors
 from apps.core.http import dumps
@@ -52,3 +54,12 @@ def _translated(exc: Exception, context: dict[str, Any]) -> Exception:
     if isinstance(exc, exceptions.APIException):
         return errors.DataError(str(exc.detail))
     return exc
+
+
+class ResourceViewSet(ViewSet):
+    """A viewset that, as the contract demands, refuses a wrong method before it looks at credentials."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if self.action is None and request.method != "OPTIONS":
+            raise errors.MethodNotAllowed
+        super().initial(request, *args, **kwargs)
