@@ -86,5 +86,16 @@ class InvalidQuery(EngineError):
         self.field = field
 
 
+# -- generation and ingest -----------------------------------------------------------------------------------------
+
+
+class MissingParameter(EngineError):
+    """A placeholder of the system prompt has no value. `key` is its name."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The prompt needs a value for '{key}', and the request gives none.")
+        self.key = key
+
+
 class Cancelled(EngineError):
     """The caller asked a running ingest to stop. Raised between two slices of work, never inside one."""

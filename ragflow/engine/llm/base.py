@@ -11,6 +11,7 @@ from ragflow.engine.types import Message, ModelEvent, Passage
 class ChatModel(Protocol):
     name: str  # "model@provider"
     context_tokens: int  # size of the context window
+    can_instruct: bool  # follows free instructions (rewrite a question, name keywords); the extractive model does not
 
     def stream(
         self, messages: Sequence[Message], *, options: Mapping[str, Any], passages: Sequence[Passage] = ()
