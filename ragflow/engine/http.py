@@ -1,0 +1,295 @@
+"""HTTP to model providers: shared connection pools, retries, and failures in words.
+
+The operator of the installation configures these addresses, so private ones are allowed here. The proxy variables of
+the environment are honoured, except for this machine itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import random
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ragflow.engine.errors import ModelError
+
+if TYPE_CHECKING:
+    import httpx2
+
+USER_AGENT = "ragflow-django"
+CONNECT_TIMEOUT = 10.0
+MAX_ATTEMPTS = 4
+FIRST_DELAY = 0.5  # seconds before the second attempt; doubles with each further one
+RETRYABLE = frozenset({"RATE_LIMIT_EXCEEDED", "SERVER_ERROR", "CONNECTION_ERROR"})
+DETAIL_LIMIT = 300  # characters of a provider's own words in our message
+
+OPENAI_KEY = re.compile(r"\bsk-[\w*.-]{6,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a provider listens and the key it asks for. The key stays out of `repr` and of every message."""
+
+    base_url: str  # with the version prefix, for example https://api.openai.com/v1
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def host(self) -> str:
+        """The host and port, without the credentials that a URL may hold."""
+        return urlsplit(self.base_url).netloc.rpartition("@")[2] or self.base_url
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if not self.api_key:
+            return {}
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ModelError(
+                f"The API key for {self.host} has characters that an HTTP header cannot carry.", code="AUTH_ERROR"
+            )
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+    def url(self, path: str) -> str:
+        return f"{self.base_url.rstrip('/')}/{path}"
+
+    def scrub(self, text: str) -> str:
+        """Return the text on one line, shortened, without anything that looks like a key."""
+        if self.api_key:
+            text = text.replace(self.api_key, "***")
+        return OPENAI_KEY.sub("***", " ".join(text.split()))[:DETAIL_LIMIT]
+
+
+# -- clients -------------------------------------------------------------------------------------------------------
+
+
+def _options() -> dict[str, Any]:
+    import httpx2
+
+    return {
+        "headers": {"User-Agent": USER_AGENT},
+        "limits": httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0),
+        "mounts": {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # never through a proxy
+    }
+
+
+@lru_cache(maxsize=1)
+def blocking_client() -> httpx2.Client:
+    """Return the process's one client for threads."""
+    import httpx2
+
+    client = httpx2.Client(**_options())
+    atexit.register(client.close)
+    return client
+
+
+os.register_at_fork(after_in_child=blocking_client.cache_clear)  # two processes must not share a connection
+
+_clients: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
+
+
+async def async_client() -> httpx2.AsyncClient:
+    """Return the running event loop's one client; it is closed when the loop shuts down."""
+    loop = asyncio.get_running_loop()
+    if loop not in _clients:
+        await _open_client(loop)
+    return _clients[loop][0]
+
+
+async def _open_client(loop: asyncio.AbstractEventLoop) -> None:
+    import httpx2
+
+    for closed in [other for other in list(_clients) if other.is_closed()]:
+        _clients.pop(closed, None)
+    client = httpx2.AsyncClient(**_options())
+    guard = _close_with_loop(loop, client)
+    _clients[loop] = (client, guard)
+    await anext(guard)
+
+
+async def _close_with_loop(loop: asyncio.AbstractEventLoop, client: httpx2.AsyncClient) -> AsyncGenerator[None, None]:
+    """Close the client at the end of its loop: asyncio closes suspended generators when it shuts a loop down."""
+    try:
+        yield
+    finally:
+        _clients.pop(loop, None)
+        await client.aclose()
+
+
+# -- requests ------------------------------------------------------------------------------------------------------
+
+
+def post_json(endpoint: Endpoint, path: str, body: Mapping[str, Any], *, read_timeout: float, patience: float) -> Any:
+    """POST a JSON body and return the decoded JSON answer. Blocking.
+
+    Rate limits, server errors and lost connections are tried again, as long as one wait is at most `patience` seconds.
+    Raises ModelError.
+    """
+    for attempt in count(1):
+        try:
+            with provider_errors(endpoint):
+                response = blocking_client().post(**_request(endpoint, path, body), timeout=_timeout(read_timeout))
+            return _decode(endpoint, response)
+        except ModelError as error:
+            delay = retry_delay(error, attempt, patience=patience)
+            if delay is None:
+                raise
+        time.sleep(delay)
+    raise AssertionError("unreachable")
+
+
+async def apost_json(
+    endpoint: Endpoint,
+    path: str,
+    body: Mapping[str, Any],
+    *,
+    read_timeout: float,
+    patience: float,
+) -> Any:
+    """`post_json` for the event loop."""
+    client = await async_client()
+    for attempt in count(1):
+        try:
+            with provider_errors(endpoint):
+                response = await client.post(**_request(endpoint, path, body), timeout=_timeout(read_timeout))
+            return _decode(endpoint, response)
+        except ModelError as error:
+            delay = retry_delay(error, attempt, patience=patience)
+            if delay is None:
+                raise
+        await asyncio.sleep(delay)
+    raise AssertionError("unreachable")
+
+
+def _timeout(read_timeout: float) -> httpx2.Timeout:
+    import httpx2
+
+    return httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT)
+
+
+def _request(endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    import json
+
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # a lone surrogate becomes "?"
+    return {
+        "url": endpoint.url(path),
+        "content": content,
+        "headers": {"Content-Type": "application/json", **endpoint.headers},
+    }
+
+
+def _decode(endpoint: Endpoint, response: httpx2.Response) -> Any:
+    import orjson
+
+    if response.status_code != 200:
+        raise status_error(endpoint, response.status_code, response.text, response.headers)
+    try:
+        return orjson.loads(response.content)
+    except orjson.JSONDecodeError as exc:
+        raise malformed(endpoint, "text that is not JSON") from exc
+
+
+# -- failures ------------------------------------------------------------------------------------------------------
+
+
+def retry_delay(error: ModelError, attempt: int, *, patience: float) -> float | None:
+    """Return how many seconds to wait before trying again, or None when this error is final.
+
+    `attempt` counts from 1. The provider's Retry-After is honoured; otherwise the wait doubles, with jitter so that
+    many callers do not come back together.
+    """
+    if error.code not in RETRYABLE or attempt >= MAX_ATTEMPTS:
+        return None
+    delay = error.retry_after
+    if delay is None:
+        delay = FIRST_DELAY * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+    return delay if delay <= patience else None
+
+
+@contextmanager
+def provider_errors(endpoint: Endpoint) -> Iterator[None]:
+    """Turn what the HTTP client raises into ModelError."""
+    import httpx2
+
+    try:
+        yield
+    except httpx2.TimeoutException as exc:
+        raise ModelError(f"The model provider at {endpoint.host} did not answer in time.", code="TIMEOUT") from exc
+    except httpx2.RemoteProtocolError as exc:
+        raise malformed(endpoint, "an incomplete answer", code="CONNECTION_ERROR") from exc
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+        detail = endpoint.scrub(str(exc)) or type(exc).__name__
+        raise ModelError(
+            f"The model provider at {endpoint.host} cannot be reached: {detail}.", code="CONNECTION_ERROR"
+        ) from exc
+
+
+def malformed(endpoint: Endpoint, what: str, *, code: str = "MODEL_ERROR") -> ModelError:
+    return ModelError(f"The model provider at {endpoint.host} sent {what}.", code=code)
+
+
+def status_error(endpoint: Endpoint, status: int, body: str, headers: Mapping[str, str]) -> ModelError:
+    """Return the error that an HTTP answer other than 200 stands for."""
+    detail = endpoint.scrub(_own_words(body)).rstrip(".")
+    message = f"The model provider at {endpoint.host} answered with status {status}"
+    return ModelError(
+        f"{message}: {detail}." if detail else f"{message}.",
+        code=_code_of(status, body.lower()),
+        retry_after=_retry_after(headers),
+    )
+
+
+def _code_of(status: int, body: str) -> str:
+    if status == 402 or "insufficient_quota" in body:
+        return "QUOTA_EXCEEDED"
+    if "content_filter" in body:
+        return "CONTENT_FILTERED"
+    if status in (401, 403):
+        return "AUTH_ERROR"
+    if status == 429:
+        return "RATE_LIMIT_EXCEEDED"
+    if status == 408:
+        return "TIMEOUT"
+    return "SERVER_ERROR" if status >= 500 else "INVALID_REQUEST"
+
+
+def _own_words(body: str) -> str:
+    """Return the message inside a provider's error body; nothing of an HTML page."""
+    import orjson
+
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "" if body.lstrip().startswith("<") else body
+    return message_in(parsed)
+
+
+def message_in(parsed: Any) -> str:
+    """Return the sentence in an error object: {"error": {"message": ...}}, {"error": ...}, {"message": ...}."""
+    while isinstance(parsed, dict):
+        parsed = next((parsed[key] for key in ("error", "message", "detail", "msg") if parsed.get(key)), "")
+    return parsed if isinstance(parsed, str) else ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a Retry-After header, which is a number or an HTTP date."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

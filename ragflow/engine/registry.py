@@ -1,0 +1,268 @@
+"""Which models there are: from the name a dataset or assistant carries to the object that does the work.
+
+A model is named "model@provider". The provider Builtin (in any case) needs no key and no network. Every other one is
+the OpenAI-compatible endpoint of the settings.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from ragflow.engine.embedding.base import Embedder
+from ragflow.engine.errors import ModelNotFound
+from ragflow.engine.http import Endpoint
+from ragflow.engine.llm.base import ChatModel
+from ragflow.engine.rerank.base import Reranker
+
+BUILTIN = "Builtin"
+OPENAI = "OpenAI"
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_CHAT_MODEL = "gpt-4o-mini"  # when OpenAI itself is used and no chat model is named
+
+MINILM = "all-MiniLM-L6-v2@Builtin"
+HASHING = "hash-1024@Builtin"
+EXTRACTIVE = "extractive@Builtin"
+BUILTIN_MODELS = frozenset(name.partition("@")[0].lower() for name in (MINILM, HASHING, EXTRACTIVE))
+
+Kind = Literal["chat", "embedding", "rerank"]
+Model = TypeVar("Model")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What the operator configured. Empty text means: not set."""
+
+    api_key: str = field(default="", repr=False)
+    base_url: str = ""
+    chat_model: str = ""
+    embedding_model: str = ""
+    rerank_model: str = ""
+    context_tokens: int = 8192
+    model_folder: str = ""  # with the files of all-MiniLM-L6-v2
+    cache_folder: str = ""  # where `manage.py fetch_model` puts them
+    threads: int | None = None  # of one local embedding call; None: all cores
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A parsed model name. `provider` is empty when the name has no "@"."""
+
+    model: str
+    provider: str = ""
+
+    @classmethod
+    def parse(cls, name: str) -> ModelSpec:
+        """Split at the last "@": model names may hold one themselves."""
+        model, separator, provider = name.strip().rpartition("@")
+        return cls(model, provider) if separator else cls(provider)
+
+    @property
+    def is_builtin(self) -> bool:
+        if not self.provider:
+            return self.model.lower() in BUILTIN_MODELS
+        return self.provider.lower() == BUILTIN.lower()
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.provider}" if self.provider else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One line of `describe()`: is this model offered, is it the default of its kind, and why (not)."""
+
+    kind: Kind
+    name: str
+    available: bool
+    default: bool
+    reason: str
+
+
+class Registry:
+    """Builds models by name and keeps them. Safe to share between threads; building one loads nothing heavy."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self._models: dict[tuple[Kind, str], Embedder | ChatModel | Reranker] = {}
+        self._lock = threading.Lock()
+
+    # -- models by name --------------------------------------------------------------------------------------------
+
+    def embedder(self, name: str) -> Embedder:
+        """Return the embedding model of this name; empty text means the default. Raises ModelNotFound.
+
+        Any name at the provider Builtin is accepted: names other than the two built-in models stand for the default
+        one of them, under the name that was asked for.
+        """
+        return self._kept("embedding", name or self.default_embedding_name, self._build_embedder)
+
+    def chat_model(self, name: str) -> ChatModel:
+        """Return the chat model of this name; empty text means the default. Raises ModelNotFound."""
+        return self._kept("chat", name or self.default_chat_name, self._build_chat_model)
+
+    def reranker(self, name: str) -> Reranker:
+        """Return the rerank model of this name. Raises ModelNotFound."""
+        return self._kept("rerank", name, self._build_reranker)
+
+    def _kept(self, kind: Kind, name: str, build: Callable[[ModelSpec], Model]) -> Model:
+        with self._lock:
+            model = self._models.get((kind, name))
+            if model is None:
+                model = self._models[kind, name] = cast("Embedder | ChatModel | Reranker", build(ModelSpec.parse(name)))
+            return cast("Model", model)
+
+    def _build_embedder(self, spec: ModelSpec) -> Embedder:
+        if spec.is_builtin:
+            return self._build_builtin_embedder(spec)
+        from ragflow.engine.embedding.openai import OpenAIEmbedder
+
+        endpoint = self._endpoint_of(spec)
+        return OpenAIEmbedder(spec.model, endpoint.base_url, endpoint.api_key, name=str(spec))
+
+    def _build_builtin_embedder(self, spec: ModelSpec) -> Embedder:
+        from ragflow.engine.embedding.hashing import HashingEmbedder
+        from ragflow.engine.embedding.minilm import MiniLMEmbedder
+
+        known = {name.partition("@")[0].lower(): name for name in (MINILM, HASHING)}
+        if known.get(spec.model.lower(), self.builtin_embedding_name) == HASHING:
+            return HashingEmbedder(name=str(spec))
+        if self.model_folder is None:
+            raise ModelNotFound(
+                f"The files of the embedding model {spec} are not on this machine: run `manage.py fetch_model`, "
+                "or set EMBEDDING_MODEL_DIR to the folder that holds them."
+            )
+        return MiniLMEmbedder(self.model_folder, threads=self.settings.threads, name=str(spec))
+
+    def _build_chat_model(self, spec: ModelSpec) -> ChatModel:
+        if not spec.is_builtin:
+            from ragflow.engine.llm.openai import OpenAIChatModel
+
+            endpoint = self._endpoint_of(spec)
+            return OpenAIChatModel(
+                spec.model,
+                endpoint.base_url,
+                endpoint.api_key,
+                name=str(spec),
+                context_tokens=self.settings.context_tokens,
+            )
+        if spec.model.lower() != EXTRACTIVE.partition("@")[0]:
+            raise ModelNotFound(f"There is no built-in chat model {spec}; the only one is {EXTRACTIVE}.")
+        from ragflow.engine.llm.extractive import ExtractiveModel
+
+        return ExtractiveModel(context_tokens=self.settings.context_tokens)
+
+    def _build_reranker(self, spec: ModelSpec) -> Reranker:
+        if spec.is_builtin:
+            raise ModelNotFound(f"There is no built-in rerank model {spec}; name one of an OpenAI-compatible provider.")
+        from ragflow.engine.rerank.http import HttpReranker
+
+        endpoint = self._endpoint_of(spec)
+        return HttpReranker(spec.model, endpoint.base_url, endpoint.api_key, name=str(spec))
+
+    def _endpoint_of(self, spec: ModelSpec) -> Endpoint:
+        """Return where a remote model is asked: a base URL serves every provider name, a key alone means OpenAI."""
+        if not spec.model:
+            raise ModelNotFound("A model name is empty; write it as model@provider.")
+        if self.settings.base_url:
+            return Endpoint(self.settings.base_url, self.settings.api_key)
+        if self.settings.api_key and spec.provider.lower() in ("", OPENAI.lower()):
+            return Endpoint(OPENAI_URL, self.settings.api_key)
+        needs = "OPENAI_BASE_URL (and OPENAI_API_KEY if it asks for one)" if self.settings.api_key else "OPENAI_API_KEY"
+        raise ModelNotFound(f"The model {spec} is not configured: set {needs} for its provider.")
+
+    # -- defaults --------------------------------------------------------------------------------------------------
+
+    @property
+    def has_provider(self) -> bool:
+        """Whether an OpenAI-compatible provider is configured."""
+        return bool(self.settings.base_url or self.settings.api_key)
+
+    @cached_property
+    def model_folder(self) -> Path | None:
+        """The folder of the local embedding model, or None when its files are not on this machine."""
+        from ragflow.engine.embedding.minilm import find_model_folder
+
+        explicit, cache = self.settings.model_folder, self.settings.cache_folder
+        return find_model_folder(Path(explicit) if explicit else None, Path(cache) if cache else None)
+
+    @property
+    def builtin_embedding_name(self) -> str:
+        """What a name at the provider Builtin stands for when it is neither of the two built-in models."""
+        return MINILM if self.model_folder else HASHING
+
+    @property
+    def default_embedding_name(self) -> str:
+        return self._configured(self.settings.embedding_model) or self.builtin_embedding_name
+
+    @property
+    def default_chat_name(self) -> str:
+        return self._configured(self.settings.chat_model or self._implied_chat_model()) or EXTRACTIVE
+
+    @property
+    def default_rerank_name(self) -> str:
+        """The configured rerank model; empty when there is none."""
+        return self._configured(self.settings.rerank_model)
+
+    def _implied_chat_model(self) -> str:
+        return OPENAI_CHAT_MODEL if self.settings.api_key and not self.settings.base_url else ""
+
+    def _configured(self, name: str) -> str:
+        """Return the full name of a model from the settings if it can be used, else empty text."""
+        spec = ModelSpec.parse(name)
+        if not spec.model:
+            return ""
+        if spec.is_builtin:
+            return f"{spec.model}@{BUILTIN}"
+        if not self.has_provider:
+            return ""
+        return str(spec) if spec.provider else f"{spec.model}@{OPENAI}"
+
+    # -- for people ------------------------------------------------------------------------------------------------
+
+    def describe(self) -> list[ModelStatus]:
+        """Return one line per model that is offered or was asked for, with the reason in words. Asks no provider."""
+        return [*self._describe_embedders(), *self._describe_chat_models(), *self._describe_rerankers()]
+
+    def _describe_embedders(self) -> list[ModelStatus]:
+        default, folder = self.default_embedding_name, self.model_folder
+        found = (
+            f"Its files are in {folder}."
+            if folder
+            else ("Its files are not on this machine; `manage.py fetch_model` gets them.")
+        )
+        statuses = [
+            ModelStatus("embedding", MINILM, folder is not None, default == MINILM, found),
+            ModelStatus("embedding", HASHING, True, default == HASHING, "Needs no files; finds words, not meaning."),
+        ]
+        return statuses + self._describe_configured("embedding", self.settings.embedding_model, default)
+
+    def _describe_chat_models(self) -> list[ModelStatus]:
+        default = self.default_chat_name
+        reason = "Needs no provider; quotes the best sentences of what was found."
+        if default == EXTRACTIVE and not self.settings.chat_model:
+            reason += " For a language model set OPENAI_API_KEY or OPENAI_BASE_URL, and RAGFLOW_CHAT_MODEL."
+        builtin = ModelStatus("chat", EXTRACTIVE, True, default == EXTRACTIVE, reason)
+        named = self.settings.chat_model or self._implied_chat_model()
+        return [builtin, *self._describe_configured("chat", named, default)]
+
+    def _describe_rerankers(self) -> list[ModelStatus]:
+        return self._describe_configured("rerank", self.settings.rerank_model, self.default_rerank_name)
+
+    def _describe_configured(self, kind: Kind, named: str, default: str) -> list[ModelStatus]:
+        """Describe a model that the settings name, unless it is a built-in one, which has its line already."""
+        spec = ModelSpec.parse(named)
+        if not spec.model or spec.is_builtin:
+            return []
+        if not self.has_provider:
+            reason = "Neither OPENAI_API_KEY nor OPENAI_BASE_URL is set."
+            return [ModelStatus(kind, str(spec), available=False, default=False, reason=reason)]
+        full_name = self._configured(named)
+        try:
+            host = self._endpoint_of(ModelSpec.parse(full_name)).host
+        except ModelNotFound as error:
+            return [ModelStatus(kind, full_name, available=False, default=full_name == default, reason=str(error))]
+        return [ModelStatus(kind, full_name, available=True, default=full_name == default, reason=f"Asked at {host}.")]
