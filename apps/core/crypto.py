@@ -23,7 +23,7 @@ def decrypt(ciphertext: str) -> str | None:
 
 def digest(secret: str) -> str:
     """Return the SHA-256 by which a random token is looked up. The token has 256 random bits, so no salt is needed."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def _fernet() -> Fernet:
