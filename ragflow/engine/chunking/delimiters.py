@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 QUOTED = re.compile(r"`([^`]+)`")
 ESCAPE = re.compile(r"\\(?:([nrtfv0\\])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))")
@@ -60,10 +61,13 @@ def split_plain(text: str, delimiters: Delimiters) -> Iterator[tuple[str, str]]:
     start, glue = 0, ""
     pattern = delimiters.pattern
     for run in pattern.finditer(text) if pattern else ():
-        kept = "".join(character for character in run.group() if character in PUNCTUATION)
-        if piece := text[start : run.start()] + kept:
-            yield glue, piece
-        start, glue = run.end(), _glue(run.group())
+        cut = run.start()
+        for is_kept, characters in groupby(run.group(), PUNCTUATION.__contains__):
+            end = cut + len(list(characters))
+            if piece := text[start : end if is_kept else cut]:
+                yield glue, piece
+            glue = "" if is_kept else _glue(text[cut:end])
+            start = cut = end
     if piece := text[start:]:
         yield glue, piece
 
@@ -75,10 +79,7 @@ def split_keeping(text: str, delimiters: Delimiters) -> list[str]:
     return [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True) if a < b]
 
 
-def _glue(run: str) -> str:
-    dropped = [character for character in run if character not in PUNCTUATION]
-    if not dropped:
-        return ""
-    if run.count("\n") > 1:
+def _glue(dropped: str) -> str:
+    if dropped.count("\n") > 1:
         return "\n\n"
-    return " " if all(character in " \t" for character in dropped) else "\n"
+    return "\n" if dropped.strip(" \t") else " "

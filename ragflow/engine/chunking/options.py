@@ -36,7 +36,7 @@ class ChunkOptions:
         """Read a stored configuration, which may hold any value under any key; unusable ones count as missing.
 
         The token budget falls back to 128 and is at most 8192; an empty delimiter becomes the default set; the overlap
-        is brought into 0..90 and context sizes into 0..8192.
+        is brought into 0..90 (below 1 it is read as a share: 0.1 is 10 per cent) and context sizes into 0..8192.
         """
         if not config:
             return cls()
@@ -45,7 +45,7 @@ class ChunkOptions:
             chunk_token_num=min(budget, MAX_TOKENS) if budget and budget > 0 else MISSING_TOKENS,
             delimiter=_text(config.get("delimiter")) or DEFAULT_DELIMITER,
             children_delimiter=_text(config.get("children_delimiter")),
-            overlapped_percent=_within(config.get("overlapped_percent"), MAX_OVERLAP),
+            overlapped_percent=_percent(config.get("overlapped_percent")),
             table_context_size=_within(config.get("table_context_size"), MAX_TOKENS),
             image_context_size=_within(config.get("image_context_size"), MAX_TOKENS),
         )
@@ -59,6 +59,12 @@ def _whole(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return int(value)
+
+
+def _percent(value: object) -> int:
+    if isinstance(value, float) and 0 < value < 1:
+        return _within(round(value * 100), MAX_OVERLAP)
+    return _within(value, MAX_OVERLAP)
 
 
 def _within(value: object, high: int) -> int:

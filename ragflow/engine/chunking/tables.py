@@ -1,0 +1,88 @@
+"""Cutting an HTML table by rows."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ragflow.engine.chunking.sentences import split_long
+from ragflow.engine.tokens import count_tokens
+
+TAG = re.compile(r"<(/?)(table|tr)\b[^>]*>", re.IGNORECASE)
+CAPTION = re.compile(r"<caption\b.*?</caption>", re.IGNORECASE | re.DOTALL)
+CELL_TAG = re.compile(r"</?t[hd]\b[^>]*>", re.IGNORECASE)
+ANY_TAG = re.compile(r"<[^>]*>")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    opening: str  # <table ...> and the caption
+    header: str  # leading rows without data cells
+    rows: tuple[str, ...]
+
+    @classmethod
+    def read(cls, source: str) -> Table:
+        """Take the rows of the outermost table; tables inside cells stay where they are."""
+        opening, rows = "<table>", []
+        depth, start = 0, 0
+        for tag in TAG.finditer(source):
+            closes, name = bool(tag[1]), tag[2].lower()
+            if name == "table":
+                depth += -1 if closes else 1
+                if depth == 1 and not closes:
+                    opening = tag.group()
+            elif depth == 1 and not closes:
+                start = tag.start()
+            elif depth == 1:
+                rows.append(source[start : tag.end()])
+        caption = CAPTION.search(source)
+        headers = next((n for n, row in enumerate(rows) if not _is_header(row)), 0)
+        return cls(opening + (caption.group() if caption else ""), "".join(rows[:headers]), tuple(rows[headers:]))
+
+    def of(self, rows: list[str], *, header: bool = True) -> str:
+        return f"{self.opening}{self.header if header else ''}{''.join(rows)}</table>"
+
+
+def split_table(source: str, budget: int) -> Iterator[str]:
+    """Yield tables of whole rows within the token budget, each with the caption and the header rows.
+
+    A row above the budget becomes one-cell rows with its text. Rows that cannot be recognised leave the table whole.
+    """
+    table = Table.read(source)
+    if not table.rows or (len(source) <= budget and count_tokens(source) <= budget):
+        yield source
+        return
+    frame = count_tokens(table.of([]))
+    header = frame * 2 <= budget
+    room = max(budget - (frame if header else count_tokens(table.of([], header=False))), 1)
+    rows: list[str] = []
+    used = 0
+    for row, tokens in _fitting(table.rows, room):
+        if rows and used + tokens > room:
+            yield table.of(rows, header=header)
+            rows, used = [], 0
+        rows.append(row)
+        used += tokens
+    yield table.of(rows, header=header)
+
+
+def _is_header(row: str) -> bool:
+    return "<th" in row.lower() and "<td" not in row.lower()
+
+
+def _fitting(rows: tuple[str, ...], room: int) -> Iterator[tuple[str, int]]:
+    wrapping = count_tokens("<tr><td></td></tr>") + 1
+    for row in rows:
+        tokens = count_tokens(row)
+        if tokens <= room:
+            yield row, tokens
+            continue
+        for part, length in split_long(_text_of(row), max((room - wrapping) * 2 // 3, 1)):
+            if part.strip():
+                yield f"<tr><td>{html.escape(part.strip(), quote=False)}</td></tr>", length + wrapping
+
+
+def _text_of(row: str) -> str:
+    return re.sub(r"\s+", " ", html.unescape(ANY_TAG.sub("", CELL_TAG.sub(" ", row)))).strip()
