@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import os
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -44,6 +44,16 @@ class Endpoint:
     base_url: str  # with the version prefix, for example https://api.openai.com/v1
     api_key: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ModelError(
+                f"The base URL of a model provider begins with http:// or https://, not like {self.host!r}.",
+                code="INVALID_REQUEST",
+            )
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            message = f"The API key for {self.host} has characters that an HTTP header cannot carry."
+            raise ModelError(message, code="AUTH_ERROR")
+
     @property
     def host(self) -> str:
         """The host and port, without the credentials that a URL may hold."""
@@ -51,13 +61,7 @@ class Endpoint:
 
     @property
     def headers(self) -> dict[str, str]:
-        if not self.api_key:
-            return {}
-        if not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise ModelError(
-                f"The API key for {self.host} has characters that an HTTP header cannot carry.", code="AUTH_ERROR"
-            )
-        return {"Authorization": f"Bearer {self.api_key}"}
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
     def url(self, path: str) -> str:
         return f"{self.base_url.rstrip('/')}/{path}"
@@ -136,9 +140,7 @@ def post_json(endpoint: Endpoint, path: str, body: Mapping[str, Any], *, read_ti
     """
     for attempt in count(1):
         try:
-            with provider_errors(endpoint):
-                response = blocking_client().post(**_request(endpoint, path, body), timeout=_timeout(read_timeout))
-            return _decode(endpoint, response)
+            return _decode(endpoint, _post(endpoint, path, body, read_timeout))
         except ModelError as error:
             delay = retry_delay(error, attempt, patience=patience)
             if delay is None:
@@ -156,12 +158,9 @@ async def apost_json(
     patience: float,
 ) -> Any:
     """`post_json` for the event loop."""
-    client = await async_client()
     for attempt in count(1):
         try:
-            with provider_errors(endpoint):
-                response = await client.post(**_request(endpoint, path, body), timeout=_timeout(read_timeout))
-            return _decode(endpoint, response)
+            return _decode(endpoint, await _apost(endpoint, path, body, read_timeout))
         except ModelError as error:
             delay = retry_delay(error, attempt, patience=patience)
             if delay is None:
@@ -170,20 +169,33 @@ async def apost_json(
     raise AssertionError("unreachable")
 
 
-def _timeout(read_timeout: float) -> httpx2.Timeout:
+def _post(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeout: float) -> httpx2.Response:
     import httpx2
 
-    return httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT)
+    try:
+        return blocking_client().post(**_request(endpoint, path, body, read_timeout))
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+        raise transport_error(endpoint, exc) from exc
 
 
-def _request(endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    import json
+async def _apost(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeout: float) -> httpx2.Response:
+    import httpx2
 
-    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")  # a lone surrogate becomes "?"
+    client = await async_client()
+    try:
+        return await client.post(**_request(endpoint, path, body, read_timeout))
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+        raise transport_error(endpoint, exc) from exc
+
+
+def _request(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeout: float) -> dict[str, Any]:
+    import httpx2
+
     return {
         "url": endpoint.url(path),
-        "content": content,
+        "content": json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),  # a lone surrogate becomes "?"
         "headers": {"Content-Type": "application/json", **endpoint.headers},
+        "timeout": httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT),
     }
 
 
@@ -193,9 +205,12 @@ def _decode(endpoint: Endpoint, response: httpx2.Response) -> Any:
     if response.status_code != 200:
         raise status_error(endpoint, response.status_code, response.text, response.headers)
     try:
-        return orjson.loads(response.content)
+        answer = orjson.loads(response.content)
     except orjson.JSONDecodeError as exc:
         raise malformed(endpoint, "text that is not JSON") from exc
+    if isinstance(answer, dict) and answer.get("error"):
+        raise reported_error(endpoint, answer)
+    return answer
 
 
 # -- failures ------------------------------------------------------------------------------------------------------
@@ -215,36 +230,41 @@ def retry_delay(error: ModelError, attempt: int, *, patience: float) -> float | 
     return delay if delay <= patience else None
 
 
-@contextmanager
-def provider_errors(endpoint: Endpoint) -> Iterator[None]:
-    """Turn what the HTTP client raises into ModelError."""
+def transport_error(endpoint: Endpoint, cause: BaseException) -> ModelError:
+    """Return the error for what an HTTP client raised before an answer was there."""
     import httpx2
 
-    try:
-        yield
-    except httpx2.TimeoutException as exc:
-        raise ModelError(f"The model provider at {endpoint.host} did not answer in time.", code="TIMEOUT") from exc
-    except httpx2.RemoteProtocolError as exc:
-        raise malformed(endpoint, "an incomplete answer", code="CONNECTION_ERROR") from exc
-    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-        detail = endpoint.scrub(str(exc)) or type(exc).__name__
-        raise ModelError(
-            f"The model provider at {endpoint.host} cannot be reached: {detail}.", code="CONNECTION_ERROR"
-        ) from exc
+    if isinstance(cause, httpx2.TimeoutException):
+        return ModelError(f"The model provider at {endpoint.host} did not answer in time.", code="TIMEOUT")
+    detail = (endpoint.scrub(str(cause)) or type(cause).__name__).rstrip(".")
+    message = f"The connection to the model provider at {endpoint.host} failed: {detail}."
+    return ModelError(message, code="CONNECTION_ERROR")
 
 
-def malformed(endpoint: Endpoint, what: str, *, code: str = "MODEL_ERROR") -> ModelError:
-    return ModelError(f"The model provider at {endpoint.host} sent {what}.", code=code)
+def malformed(endpoint: Endpoint, what: str) -> ModelError:
+    return ModelError(f"The model provider at {endpoint.host} sent {what}.", code="MODEL_ERROR")
 
 
 def status_error(endpoint: Endpoint, status: int, body: str, headers: Mapping[str, str]) -> ModelError:
     """Return the error that an HTTP answer other than 200 stands for."""
+    return _spoken_error(endpoint, status, body, f"answered with status {status}", _retry_after(headers))
+
+
+def reported_error(endpoint: Endpoint, answer: Mapping[str, Any]) -> ModelError:
+    """Return the error in a body or stream frame {"error": ...} that came with status 200."""
+    error = answer["error"]
+    code = error.get("code") if isinstance(error, dict) else None
+    status = int(str(code)) if str(code).isdecimal() else 200
+    return _spoken_error(endpoint, status, json.dumps(answer), "reported an error", None)
+
+
+def _spoken_error(endpoint: Endpoint, status: int, body: str, what: str, retry_after: float | None) -> ModelError:
     detail = endpoint.scrub(_own_words(body)).rstrip(".")
-    message = f"The model provider at {endpoint.host} answered with status {status}"
+    message = f"The model provider at {endpoint.host} {what}"
     return ModelError(
         f"{message}: {detail}." if detail else f"{message}.",
         code=_code_of(status, body.lower()),
-        retry_after=_retry_after(headers),
+        retry_after=retry_after,
     )
 
 
@@ -255,29 +275,26 @@ def _code_of(status: int, body: str) -> str:
         return "CONTENT_FILTERED"
     if status in (401, 403):
         return "AUTH_ERROR"
-    if status == 429:
+    if status == 429 or "rate_limit" in body:
         return "RATE_LIMIT_EXCEEDED"
     if status == 408:
         return "TIMEOUT"
+    if status < 300:
+        return "MODEL_ERROR"
     return "SERVER_ERROR" if status >= 500 else "INVALID_REQUEST"
 
 
 def _own_words(body: str) -> str:
-    """Return the message inside a provider's error body; nothing of an HTML page."""
+    """Return the sentence inside an error body such as {"error": {"message": ...}}; nothing of an HTML page."""
     import orjson
 
     try:
-        parsed = orjson.loads(body)
+        found = orjson.loads(body)
     except orjson.JSONDecodeError:
         return "" if body.lstrip().startswith("<") else body
-    return message_in(parsed)
-
-
-def message_in(parsed: Any) -> str:
-    """Return the sentence in an error object: {"error": {"message": ...}}, {"error": ...}, {"message": ...}."""
-    while isinstance(parsed, dict):
-        parsed = next((parsed[key] for key in ("error", "message", "detail", "msg") if parsed.get(key)), "")
-    return parsed if isinstance(parsed, str) else ""
+    while isinstance(found, dict):
+        found = next((found[key] for key in ("error", "message", "detail", "msg") if found.get(key)), "")
+    return found if isinstance(found, str) else ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

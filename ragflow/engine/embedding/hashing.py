@@ -40,7 +40,7 @@ Row = NDArray[np.float64]
 class HashingEmbedder:
     """`Embedder` without model files: a vector is a pure function of its text."""
 
-    dimension = DIMENSION
+    dimension: int | None = DIMENSION
     default_vector_weight = 0.3
 
     def __init__(self, *, name: str = NAME) -> None:
@@ -107,4 +107,5 @@ def _counters(hashes: Hashes, counts: NDArray[np.number], weights: Row) -> Row:
     """Add each feature's damped count to the counter of its hash, with the sign of the lowest bit."""
     signs = np.where(hashes & np.uint64(1), 1.0, -1.0)
     slots = ((hashes >> np.uint64(1)) % np.uint64(DIMENSION)).astype(np.int64)
-    return np.bincount(slots, signs * weights * (1.0 + np.log(counts)), DIMENSION)
+    row: Row = np.bincount(slots, signs * weights * (1.0 + np.log(counts)), DIMENSION).astype(np.float64)
+    return row

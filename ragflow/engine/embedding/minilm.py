@@ -60,7 +60,7 @@ class MiniLMEmbedder:
     `threads` is the number of cores one call may use (None: all).
     """
 
-    dimension = DIMENSION
+    dimension: int | None = DIMENSION
     default_vector_weight = 0.5
 
     def __init__(self, folder: Path, *, threads: int | None = None, name: str = NAME) -> None:
@@ -77,7 +77,8 @@ class MiniLMEmbedder:
             owners = [owner for owner, _ in batch]
             np.add.at(sums, owners, model.run([tokens for _, tokens in batch]))
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        return np.divide(sums, norms, out=sums, where=norms > 0)
+        vectors: Matrix = np.divide(sums, norms, out=sums, where=norms > 0)
+        return vectors
 
     def embed_query(self, text: str) -> Vector:
         return self._cached_query(text)

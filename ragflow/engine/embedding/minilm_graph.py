@@ -189,7 +189,8 @@ class _BertGraph:
         output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", self.hidden])
         graph = helper.make_graph(self.nodes, "minilm", inputs, [output], list(self.initializers.values()))
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-        return model.SerializeToString(deterministic=True)
+        content: bytes = model.SerializeToString(deterministic=True)
+        return content
 
 
 if __name__ == "__main__":

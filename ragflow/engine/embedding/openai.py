@@ -94,7 +94,8 @@ class OpenAIEmbedder:
         if not np.isfinite(matrix).all():
             raise malformed(self._endpoint, "an embedding with values that are not numbers")
         norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-        return np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
+        vectors: Matrix = np.divide(matrix, norms, out=np.zeros_like(matrix), where=norms > 0)
+        return vectors
 
     def _rows(self, answer: Any) -> Iterator[tuple[int, Vector]]:
         try:

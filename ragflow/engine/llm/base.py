@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from ragflow.engine.types import Message, ModelEvent, Passage
@@ -15,10 +15,10 @@ class ChatModel(Protocol):
 
     def stream(
         self, messages: Sequence[Message], *, options: Mapping[str, Any], passages: Sequence[Passage] = ()
-    ) -> AsyncIterator[ModelEvent]:
+    ) -> AsyncGenerator[ModelEvent, None]:
         """Yield text and reasoning as they come, then usage if the provider reports it. Raises ModelError.
 
         `options` are generation options by their OpenAI names (temperature, top_p, max_tokens, ...). `passages` are
         those that the prompt already contains; only the built-in extractive model reads them.
-        Closing the iterator ends the request upstream at once.
+        Closing the generator (`aclose`) ends the request upstream at once.
         """
