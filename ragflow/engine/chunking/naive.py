@@ -47,17 +47,19 @@ def _cut_at_strings(blocks: Iterable[Block], delimiters: Delimiters, options: Ch
     pattern = delimiters.pattern
     assert pattern is not None
     packer = Packer(MAX_TOKENS)
+    between = ""
     for block in blocks:
         if block.kind in (BlockKind.TABLE, BlockKind.IMAGE):
             yield from packer.flush()
             yield from _media(block, "", options.chunk_token_num)
             continue
-        text, start = f"\n{block.text}", 0
+        text, start = between + block.text, 0
         for match in pattern.finditer(text):
             yield from _segment(packer, block, text, start, match.start())
             yield from packer.flush()
             start = match.end()
         yield from _segment(packer, block, text, start, len(text))
+        between = "" if text.endswith("\n") else "\n"
     yield from packer.flush()
 
 

@@ -39,10 +39,12 @@ class Table:
                 rows.append(source[start : tag.end()])
         caption = CAPTION.search(source)
         headers = next((n for n, row in enumerate(rows) if not _is_header(row)), 0)
-        return cls(opening + (caption.group() if caption else ""), "".join(rows[:headers]), tuple(rows[headers:]))
+        header = "".join(f"{row}\n" for row in rows[:headers])
+        return cls(opening + (caption.group() if caption else ""), header, tuple(rows[headers:]))
 
     def of(self, rows: list[str], *, header: bool = True) -> str:
-        return f"{self.opening}{self.header if header else ''}{''.join(rows)}</table>"
+        lines = "".join(f"{row}\n" for row in rows)
+        return f"{self.opening}\n{self.header if header else ''}{lines}</table>"
 
 
 def split_table(source: str, budget: int) -> Iterator[str]:
@@ -75,7 +77,7 @@ def _is_header(row: str) -> bool:
 def _fitting(rows: tuple[str, ...], room: int) -> Iterator[tuple[str, int]]:
     wrapping = count_tokens("<tr><td></td></tr>") + 1
     for row in rows:
-        tokens = count_tokens(row)
+        tokens = count_tokens(row) + 1
         if tokens <= room:
             yield row, tokens
             continue
