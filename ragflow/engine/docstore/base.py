@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from ragflow.engine.types import Chunk, Hit, Matrix, Vector
+import numpy as np
+from numpy.typing import NDArray
+
+from ragflow.engine.types import Chunk, Matrix, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,27 @@ class SearchRequest:
     top_k: int = 1024  # nearest vectors to consider
     text_limit: int = 1024  # best text hits to consider
     only_available: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What a search found, in no particular order: entry i of every array belongs to the same chunk.
+
+    Columns instead of objects, because a search considers up to two thousand chunks and shows ten: only those are
+    loaded, by their handles. All scores are raw.
+    """
+
+    handles: NDArray[Any]  # what `DocStore.load` takes; opaque
+    term: NDArray[np.float64]  # weighted share of the query's terms present in the chunk, 0..1
+    bm25: NDArray[np.float64]  # the text engine's score, >= 0; 0 when the chunk did not match as text
+    cosine: NDArray[np.float64]  # -1..1, exact, also for chunks found by text only; 0 without a query vector
+    dataset: NDArray[np.int64]  # index into `SearchRequest.dataset_ids`
+    document: NDArray[np.int64]  # index into `documents`
+    parent: NDArray[np.int64]  # children of one parent share a number; 0: no parent
+    documents: tuple[tuple[str, str], ...]  # (id, name)
+
+    def __len__(self) -> int:
+        return len(self.handles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +102,14 @@ class DocStore(Protocol):
     def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:
         """Count the chunks (and their tokens) of a dataset or of one document."""
 
-    def search(self, request: SearchRequest) -> list[Hit]:
-        """Return the union of text hits and nearest vectors, each with both raw scores, in no particular order."""
+    def search(self, request: SearchRequest) -> Candidates:
+        """Return the union of the best text hits and the nearest vectors, each with both raw scores.
+
+        Raises DimensionMismatch when the query's vector has another length than those of a dataset.
+        """
+
+    def load(self, handles: Sequence[Any]) -> list[Chunk | None]:
+        """Return the chunks of these handles, in their order; None for one deleted since the search."""
 
     def term_weights(self, dataset_ids: Sequence[str], text: str) -> dict[str, float]:
         """Return the query's analysed terms with their weight (for highlighting and matching sentences)."""

@@ -1,0 +1,272 @@
+"""The document store that needs no server: SQLite FTS5 for text, exact numpy scoring for vectors, one file.
+
+Web processes search it while workers write to it; it survives the death of any of them. The meaning of every
+method is in FILTERS.md; tables and transactions are in embedded_file.py, ranking in embedded_search.py.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ragflow.engine.docstore.analysis import query_terms
+from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
+from ragflow.engine.docstore.embedded_cache import VectorCache
+from ragflow.engine.docstore.embedded_file import StoreFile
+from ragflow.engine.docstore.embedded_rows import (
+    CHUNK,
+    Entry,
+    chunk_of,
+    clean,
+    count_change,
+    delete_rows,
+    entry_of,
+    find_dataset,
+    find_datasets,
+    find_document,
+    forget_empty_document,
+    json_list,
+    mark_changed,
+    matching_chunks,
+    name_terms,
+    write_chunks,
+)
+from ragflow.engine.docstore.embedded_search import TermStatistics, search, term_weight
+from ragflow.engine.errors import StoreError
+from ragflow.engine.types import Chunk, Matrix, Vector
+
+SLICE = 200
+"""Chunks per transaction of a bulk change: about 0.1 s of the write lock."""
+
+SQLITE_MAX = 2**63 - 1
+
+
+class EmbeddedDocStore:
+    """Implements `DocStore` on one SQLite file on a local disk. Threads, processes and forks may share it."""
+
+    name = "embedded"
+
+    def __init__(self, path: Path, *, cache_bytes: int = 512 * 1024 * 1024) -> None:
+        """`cache_bytes`: memory for the vectors of recently searched datasets, per process."""
+        self._file = StoreFile(path)
+        self._cache = VectorCache(cache_bytes)
+        self._statistics = TermStatistics()
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        if len(chunks) != len(vectors):
+            raise StoreError(f"{len(chunks)} chunks came with {len(vectors)} vectors.")
+        if not chunks:
+            return
+        rows = np.ascontiguousarray(vectors, "<f4")
+        if not np.isfinite(rows).all():
+            raise StoreError("The embedding model returned a vector with numbers that are not finite.")
+        by_dataset: dict[str, dict[tuple[str, str], Entry]] = {}
+        for chunk, row in zip(chunks, rows, strict=True):
+            entries = by_dataset.setdefault(chunk.dataset_id, {})
+            entries[chunk.document_id, chunk.id] = entry_of(chunk, row)  # the same chunk twice: the last one counts
+        with self._file.write() as connection:
+            for dataset_id, entries in by_dataset.items():
+                write_chunks(connection, dataset_id, list(entries.values()), rows.shape[1])
+
+    def set_available(
+        self, dataset_id: str, document_id: str, available: bool, chunk_ids: Sequence[str] | None = None
+    ) -> int:
+        ids = None if chunk_ids is None else json_list(chunk_ids)
+        with self._file.write() as connection:
+            if (numbers := find_document(connection, dataset_id, document_id)) is None:
+                return 0
+            dataset_no, document_no = numbers
+            found = connection.execute(
+                """
+                UPDATE vector SET available = :available WHERE rid IN (
+                    SELECT rid FROM chunk
+                    WHERE document_no = :document AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
+                )
+                """,
+                {"available": available, "document": document_no, "ids": ids},
+            ).rowcount
+            if found:
+                mark_changed(connection, dataset_no)
+        return found
+
+    def rename_document(self, dataset_id: str, document_id: str, name: str) -> None:
+        with self._file.write() as connection:
+            if (numbers := find_document(connection, dataset_id, document_id)) is None:
+                return
+            dataset_no, document_no = numbers
+            connection.execute("UPDATE document SET name = ? WHERE no = ?", (clean(name), document_no))
+            mark_changed(connection, dataset_no)
+        while self._reword_slice(document_no) == SLICE:
+            pass
+
+    def _reword_slice(self, document_no: int) -> int:
+        """Give some of a document's parsed chunks the searchable form of its current name; return how many."""
+        with self._file.write() as connection:
+            found = connection.execute("SELECT name FROM document WHERE no = ?", (document_no,)).fetchone()
+            if found is None:
+                return 0
+            reworded = connection.execute(
+                """
+                UPDATE chunk SET name_terms = :terms WHERE rid IN (
+                    SELECT rid FROM chunk
+                    WHERE document_no = :document AND NOT manual AND name_terms <> :terms LIMIT :slice
+                )
+                """,
+                {"terms": name_terms(found[0]), "document": document_no, "slice": SLICE},
+            ).rowcount
+            count_change(connection, 0)
+        return reworded
+
+    # -- deleting --------------------------------------------------------------------------------------------------
+
+    def delete_chunks(self, dataset_id: str, document_id: str, chunk_ids: Sequence[str]) -> ChunkCount:
+        distinct = list(dict.fromkeys(chunk_ids))
+        chunks = tokens = 0
+        for start in range(0, len(distinct), SLICE):
+            deleted = self._delete_slice(
+                dataset_id,
+                document_id,
+                "id IN (SELECT value FROM json_each(?))",
+                json_list(distinct[start : start + SLICE]),
+            )
+            chunks, tokens = chunks + deleted.chunks, tokens + deleted.tokens
+        return ChunkCount(chunks, tokens)
+
+    def delete_document(self, dataset_id: str, document_id: str, *, older_than: float | None = None) -> ChunkCount:
+        before = float("inf") if older_than is None else older_than
+        chunks = tokens = 0
+        while True:
+            deleted = self._delete_slice(dataset_id, document_id, "created_at < ?", before)
+            chunks, tokens = chunks + deleted.chunks, tokens + deleted.tokens
+            if deleted.chunks < SLICE:
+                return ChunkCount(chunks, tokens)
+
+    def _delete_slice(self, dataset_id: str, document_id: str, condition: str, argument: str | float) -> ChunkCount:
+        with self._file.write() as connection:
+            if (numbers := find_document(connection, dataset_id, document_id)) is None:
+                return ChunkCount(0, 0)
+            dataset_no, document_no = numbers
+            rows = connection.execute(
+                f"SELECT rid, tokens FROM chunk WHERE document_no = ? AND {condition} LIMIT ?",  # noqa: S608 - constants
+                (document_no, argument, SLICE),
+            ).fetchall()
+            deleted = delete_rows(connection, dataset_no, rows)
+            forget_empty_document(connection, document_no)
+        return deleted
+
+    def delete_dataset(self, dataset_id: str) -> int:
+        deleted = 0
+        while True:
+            with self._file.write() as connection:
+                if (dataset := find_dataset(connection, dataset_id)) is None:
+                    return deleted
+                rows = connection.execute(
+                    "SELECT rid, tokens FROM chunk WHERE rid BETWEEN ? AND ? LIMIT ?",
+                    (dataset.first_rid, dataset.end_rid, SLICE),
+                ).fetchall()
+                deleted += delete_rows(connection, dataset.no, rows).chunks
+                if len(rows) < SLICE:
+                    connection.execute("DELETE FROM document WHERE dataset_no = ?", (dataset.no,))
+                    connection.execute("DELETE FROM dataset WHERE no = ?", (dataset.no,))
+            if len(rows) < SLICE:
+                self._cache.drop(dataset.no)
+                return deleted
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def get(self, dataset_ids: Sequence[str], chunk_id: str) -> Chunk | None:
+        with self._file.read() as connection:
+            row = connection.execute(
+                f"{CHUNK} WHERE chunk.id = ? AND dataset.id IN (SELECT value FROM json_each(?)) LIMIT 1",  # noqa: S608 - constants
+                (clean(chunk_id), json_list(dataset_ids)),
+            ).fetchone()
+        return chunk_of(row) if row else None
+
+    def list_chunks(self, dataset_id: str, document_id: str, *, offset: int, limit: int, text: str = "") -> ChunkPage:
+        window = (min(max(limit, 0), SQLITE_MAX), min(max(offset, 0), SQLITE_MAX))
+        with self._file.read() as connection:
+            if (numbers := find_document(connection, dataset_id, document_id)) is None:
+                return ChunkPage((), 0)
+            document_no = numbers[1]
+            if text.strip():
+                return matching_chunks(connection, numbers, query_terms(text), window)
+            (total,) = connection.execute("SELECT count(*) FROM chunk WHERE document_no = ?", (document_no,)).fetchone()
+            rows = connection.execute(
+                f"{CHUNK} WHERE chunk.document_no = ? "
+                "ORDER BY chunk.manual, chunk.place, chunk.rid DESC LIMIT ? OFFSET ?",
+                (document_no, *window),
+            ).fetchall()
+        return ChunkPage(tuple(map(chunk_of, rows)), total)
+
+    def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:
+        with self._file.read() as connection:
+            chunks, tokens = connection.execute(
+                """
+                SELECT count(*), coalesce(sum(chunk.tokens), 0) FROM dataset
+                JOIN document ON document.dataset_no = dataset.no AND (:document IS NULL OR document.id = :document)
+                JOIN chunk ON chunk.document_no = document.no
+                WHERE dataset.id = :dataset
+                """,
+                {"dataset": clean(dataset_id), "document": None if document_id is None else clean(document_id)},
+            ).fetchone()
+        return ChunkCount(chunks, tokens)
+
+    def search(self, request: SearchRequest) -> Candidates:
+        with self._file.read() as connection:
+            datasets = find_datasets(connection, request.dataset_ids)
+            return search(connection, self._cache, self._statistics, datasets, request)
+
+    def load(self, handles: Sequence[Any]) -> list[Chunk | None]:
+        rids = [int(handle) for handle in handles]
+        with self._file.read() as connection:
+            rows = connection.execute(
+                f"{CHUNK} WHERE chunk.rid IN (SELECT value FROM json_each(?))",  # noqa: S608 - constants
+                (str(rids),),
+            ).fetchall()
+        chunks = {row[0]: chunk_of(row) for row in rows}
+        return [chunks.get(rid) for rid in rids]
+
+    def term_weights(self, dataset_ids: Sequence[str], text: str) -> dict[str, float]:
+        terms = query_terms(text)
+        with self._file.read() as connection:
+            total, counts = self._statistics.read(connection, terms)
+        return {term: term_weight(total, count) for term, count in zip(terms, counts, strict=True)}
+
+    def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
+        with self._file.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT chunk.id, vector.vector FROM json_each(?) AS wanted JOIN chunk ON chunk.id = wanted.value
+                JOIN document ON document.no = chunk.document_no JOIN dataset ON dataset.no = document.dataset_no
+                JOIN vector ON vector.rid = chunk.rid
+                WHERE dataset.id IN (SELECT value FROM json_each(?))
+                """,
+                (json_list(chunk_ids), json_list(dataset_ids)),
+            ).fetchall()
+        return {chunk_id: np.frombuffer(blob, "<f4").astype(np.float32) for chunk_id, blob in rows}
+
+    def document_ids(self, dataset_id: str) -> set[str]:
+        with self._file.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT document.id FROM document JOIN dataset ON dataset.no = document.dataset_no
+                WHERE dataset.id = ? AND EXISTS (SELECT 1 FROM chunk WHERE document_no = document.no)
+                """,
+                (clean(dataset_id),),
+            ).fetchall()
+        return {document_id for (document_id,) in rows}
+
+    def ping(self) -> str:
+        with self._file.read() as connection:
+            chunks = connection.execute("SELECT chunks FROM state").fetchone()[0]
+        return f"SQLite {sqlite3.sqlite_version} with FTS5, {chunks} chunks"
+
+    def close(self) -> None:
+        self._file.close()
+        self._cache.clear()

@@ -1,0 +1,185 @@
+"""The vectors of recently searched datasets, in memory, exactly as the snapshot of the search sees them."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragflow.engine.docstore.embedded_file import call_after_fork
+from ragflow.engine.types import Matrix
+
+ROWS_PER_DATASET = 1 << 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetRow:
+    """A dataset as the current snapshot has it; see the table `dataset`."""
+
+    no: int
+    dimension: int
+    chunks: int
+    next: int
+    changed: int
+
+    @property
+    def first_rid(self) -> int:
+        return self.no * ROWS_PER_DATASET
+
+    @property
+    def end_rid(self) -> int:
+        return self.first_rid + self.next
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Everything about the chunks of a dataset that ranking needs; row i of every array is the same chunk."""
+
+    rids: NDArray[np.int64]  # ascending
+    document: NDArray[np.int64]  # index into `documents`
+    parent: NDArray[np.int64]
+    available: NDArray[np.bool_]
+    vectors: Matrix
+    documents: tuple[tuple[str, str], ...]  # (id, name)
+
+    def __len__(self) -> int:
+        return len(self.rids)
+
+    @classmethod
+    def empty(cls, rows: int, dimension: int) -> Columns:
+        return cls(
+            rids=np.empty(rows, np.int64),
+            document=np.empty(rows, np.int64),
+            parent=np.empty(rows, np.int64),
+            available=np.empty(rows, np.bool_),
+            vectors=np.empty((rows, dimension), np.float32),
+            documents=(),
+        )
+
+    def part(self, start: int, end: int, documents: tuple[tuple[str, str], ...]) -> Columns:
+        """Return a window on these rows; nothing is copied."""
+        rows = slice(start, end)
+        return Columns(
+            self.rids[rows], self.document[rows], self.parent[rows], self.available[rows], self.vectors[rows], documents
+        )
+
+    def copy_from(self, other: Columns) -> None:
+        self.rids[:] = other.rids
+        self.document[:] = other.document
+        self.parent[:] = other.parent
+        self.available[:] = other.available
+        self.vectors[:] = other.vectors
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return self.vectors.nbytes + self.rids.nbytes + self.document.nbytes + self.parent.nbytes + len(self)
+
+
+class _Shelf:
+    """The columns of one dataset, in arrays with room to grow.
+
+    Rows once written are never touched again, so columns handed out stay valid while other threads append.
+    """
+
+    def __init__(self, row: DatasetRow) -> None:
+        self.lock = threading.Lock()
+        self._clear(row)
+
+    def _clear(self, row: DatasetRow) -> None:
+        self._changed = row.changed
+        self._end_rid = row.first_rid  # rows below this one are in memory
+        self._rows = 0
+        self._room = Columns.empty(row.chunks, row.dimension)
+        self._document_index: dict[int, int] = {}
+        self._documents: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def size(self) -> int:
+        return self._room.size
+
+    def columns(self, connection: sqlite3.Connection, row: DatasetRow) -> Columns:
+        """Return the columns as of the snapshot of this connection, reading only what memory does not hold."""
+        with self.lock:
+            if row.changed < self._changed:  # this snapshot is older than the memory: leave that alone
+                return _Shelf(row).columns(connection, row)
+            if row.changed > self._changed:
+                self._clear(row)
+            if row.end_rid > self._end_rid:
+                self._append(connection, row)
+            rows = self._rows
+            if row.end_rid < self._end_rid:  # older snapshot of a dataset that only grew since
+                rows = int(np.searchsorted(self._room.rids[:rows], row.end_rid))
+            return self._room.part(0, rows, self._documents)
+
+    def _append(self, connection: sqlite3.Connection, row: DatasetRow) -> None:
+        found = connection.execute(
+            "SELECT rid, document_no, parent, available, vector FROM vector WHERE rid >= ? AND rid < ? ORDER BY rid",
+            (self._end_rid, row.end_rid),
+        ).fetchall()
+        if not found:
+            self._end_rid = row.end_rid
+            return
+        rids, document_nos, parents, available, blobs = zip(*found, strict=True)
+        self._learn_documents(connection, set(document_nos).difference(self._document_index))
+        start, end = self._rows, self._rows + len(found)
+        if end > len(self._room):
+            grown = Columns.empty(end + end // 4, row.dimension)
+            grown.part(0, start, ()).copy_from(self._room.part(0, start, ()))
+            self._room = grown
+        room = self._room.part(start, end, ())
+        room.rids[:] = rids
+        room.document[:] = [self._document_index[no] for no in document_nos]
+        room.parent[:] = parents
+        room.available[:] = available
+        room.vectors[:] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(found), row.dimension)
+        self._rows, self._end_rid = end, row.end_rid
+
+    def _learn_documents(self, connection: sqlite3.Connection, numbers: set[int]) -> None:
+        new = connection.execute(
+            "SELECT no, id, name FROM document WHERE no IN (SELECT value FROM json_each(?))", (str(list(numbers)),)
+        ).fetchall()
+        for index, (no, _, _) in enumerate(new, start=len(self._documents)):
+            self._document_index[no] = index
+        self._documents += tuple((document_id, name) for _, document_id, name in new)
+
+
+class VectorCache:
+    """Shelves of datasets, least recently used dropped first when they pass `limit` bytes together.
+
+    The dataset just searched always stays, even when it is larger than the limit.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.clear()
+        call_after_fork(self.clear)
+
+    def clear(self) -> None:
+        self._lock = threading.Lock()
+        self._shelves: OrderedDict[int, _Shelf] = OrderedDict()
+
+    def columns(self, connection: sqlite3.Connection, row: DatasetRow) -> Columns:
+        with self._lock:
+            shelf = self._shelves.get(row.no)
+            if shelf is None:
+                shelf = self._shelves[row.no] = _Shelf(row)
+            self._shelves.move_to_end(row.no)
+        columns = shelf.columns(connection, row)
+        self._trim()
+        return columns
+
+    def drop(self, no: int) -> None:
+        with self._lock:
+            self._shelves.pop(no, None)
+
+    def _trim(self) -> None:
+        with self._lock:
+            size = sum(shelf.size for shelf in self._shelves.values())
+            while size > self._limit and len(self._shelves) > 1:
+                _, shelf = self._shelves.popitem(last=False)
+                size -= shelf.size

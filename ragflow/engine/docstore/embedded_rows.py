@@ -1,0 +1,298 @@
+"""The rows of the embedded store: chunks to rows and back, and the statements that change them.
+
+Every function here runs inside a transaction of its caller.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+import xxhash
+
+from ragflow.engine.docstore.analysis import indexed
+from ragflow.engine.docstore.base import ChunkCount, ChunkPage
+from ragflow.engine.docstore.embedded_cache import ROWS_PER_DATASET, DatasetRow
+from ragflow.engine.docstore.embedded_search import BM25
+from ragflow.engine.errors import DimensionMismatch
+from ragflow.engine.types import Chunk, Position, Vector
+
+CHUNK = """
+    SELECT chunk.rid, chunk.id, dataset.id, document.id, document.name, chunk.content, chunk.kind, chunk.keywords,
+        chunk.questions, chunk.positions, chunk.parent_id, chunk.parent_content, chunk.image_id, vector.available,
+        chunk.manual, chunk.ordinal, chunk.tokens, chunk.created_at
+    FROM chunk
+    JOIN document ON document.no = chunk.document_no
+    JOIN dataset ON dataset.no = document.dataset_no
+    JOIN vector ON vector.rid = chunk.rid
+"""
+"""Selects what `chunk_of` reads."""
+
+_FIELDS = (
+    "document_no", "id", "manual", "place", "tokens", "created_at", "kind", "keywords", "questions", "positions",
+    "parent_id", "image_id", "ordinal", "name_terms", "keyword_terms", "question_terms", "content_terms", "content",
+    "parent_content",
+)  # fmt: skip
+_INSERT_CHUNK = f"INSERT INTO chunk ({', '.join(_FIELDS)}, rid) VALUES (?{', ?' * len(_FIELDS)})"  # noqa: S608
+_UPDATE_CHUNK = f"UPDATE chunk SET {', '.join(f'{field} = ?' for field in _FIELDS)} WHERE rid = ?"  # noqa: S608
+_WRITE_VECTOR = """
+    INSERT INTO vector (rid, document_no, parent, available, vector) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (rid) DO UPDATE
+    SET parent = excluded.parent, available = excluded.available, vector = excluded.vector
+"""
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class Entry(NamedTuple):
+    """A chunk ready to be written: the slow work is done before the write lock is taken."""
+
+    chunk: Chunk
+    values: tuple[Any, ...]  # of `_FIELDS`, but for the document's number
+    vector: bytes
+    parent: int
+
+
+def clean(text: str) -> str:
+    """Return the text with lone surrogates replaced: UTF-8, and so SQLite, cannot hold them."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+def json_list(texts: Iterable[str]) -> str:
+    """Return texts as the one argument of `json_each(?)`, which knows no limit on their number."""
+    return json.dumps([clean(text) for text in texts])
+
+
+def name_terms(name: str) -> str:
+    """Return the searchable form of a document's name: its extension says nothing about its content."""
+    stem, dot, _ = name.rpartition(".")
+    return indexed(stem if dot and stem else name)
+
+
+def entry_of(chunk: Chunk, vector: Vector) -> Entry:
+    values = (
+        clean(chunk.id),
+        chunk.manual,
+        -chunk.created_at if chunk.manual else float(chunk.order),
+        chunk.token_count,
+        chunk.created_at,
+        chunk.kind,
+        _to_json(chunk.keywords),
+        _to_json(chunk.questions),
+        _to_json([[p.page, p.left, p.right, p.top, p.bottom] for p in chunk.positions]),
+        clean(chunk.parent_id),
+        clean(chunk.image_id),
+        chunk.order,
+        "" if chunk.manual else name_terms(clean(chunk.document_name)),
+        indexed(clean("\n".join(chunk.keywords))),
+        indexed(clean("\n".join(chunk.questions))),
+        indexed(clean(chunk.content)),
+        clean(chunk.content),
+        clean(chunk.parent_content),
+    )
+    return Entry(chunk, values, vector.tobytes(), _parent_number(chunk.parent_id))
+
+
+def chunk_of(row: Sequence[Any]) -> Chunk:
+    """Return the chunk of a row that `CHUNK` selected."""
+    _, chunk_id, dataset_id, document_id, document_name, content, kind, keywords, questions, positions = row[:10]
+    parent_id, parent_content, image_id, available, manual, ordinal, tokens, created_at = row[10:]
+    return Chunk(
+        id=chunk_id,
+        dataset_id=dataset_id,
+        document_id=document_id,
+        document_name=document_name,
+        content=content,
+        kind=kind,
+        keywords=_texts(keywords),
+        questions=_texts(questions),
+        positions=tuple(Position(*edges) for edges in orjson.loads(positions)) if positions != "[]" else (),
+        parent_id=parent_id,
+        parent_content=parent_content,
+        image_id=image_id,
+        available=bool(available),
+        manual=bool(manual),
+        order=ordinal,
+        token_count=tokens,
+        created_at=created_at,
+    )
+
+
+def find_datasets(connection: sqlite3.Connection, dataset_ids: Iterable[str]) -> list[tuple[int, DatasetRow]]:
+    """Return those of these datasets that exist, each with its place in the list, in the order of their numbers."""
+    rows = connection.execute(
+        """
+        SELECT min(wanted.key), no, dimension, chunks, next, changed
+        FROM json_each(?) AS wanted CROSS JOIN dataset ON dataset.id = wanted.value GROUP BY no ORDER BY no
+        """,
+        (json_list(dataset_ids),),
+    ).fetchall()
+    return [(row[0], DatasetRow(*row[1:])) for row in rows]
+
+
+def find_dataset(connection: sqlite3.Connection, dataset_id: str) -> DatasetRow | None:
+    row = connection.execute(
+        "SELECT no, dimension, chunks, next, changed FROM dataset WHERE id = ?", (clean(dataset_id),)
+    ).fetchone()
+    return DatasetRow(*row) if row else None
+
+
+def find_document(connection: sqlite3.Connection, dataset_id: str, document_id: str) -> tuple[int, int] | None:
+    """Return the numbers of the dataset and of the document."""
+    found: tuple[int, int] | None = connection.execute(
+        """
+        SELECT document.dataset_no, document.no FROM document JOIN dataset ON dataset.no = document.dataset_no
+        WHERE dataset.id = ? AND document.id = ?
+        """,
+        (clean(dataset_id), clean(document_id)),
+    ).fetchone()
+    return found
+
+
+def mark_changed(connection: sqlite3.Connection, dataset_no: int) -> None:
+    """Tell every process that rows it may hold in memory are no longer right."""
+    connection.execute("UPDATE dataset SET changed = changed + 1 WHERE no = ?", (dataset_no,))
+
+
+def write_chunks(connection: sqlite3.Connection, dataset_id: str, entries: Sequence[Entry], dimension: int) -> None:
+    """Insert or replace chunks of one dataset. No chunk may occur twice."""
+    dataset = _ready_dataset(connection, dataset_id, dimension)
+    by_document: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_document.setdefault(entry.chunk.document_id, []).append(entry)
+
+    inserts: list[tuple[Any, ...]] = []
+    updates: list[tuple[Any, ...]] = []
+    vectors: list[tuple[Any, ...]] = []
+    renamed = False
+    for document_id, members in by_document.items():
+        document_no, new_name = _ready_document(connection, dataset.no, document_id, members[-1].chunk.document_name)
+        renamed |= new_name
+        existing = _existing(connection, document_no, members)
+        for entry in members:
+            rid = existing.get(entry.values[0])
+            if rid is None:
+                rid = dataset.end_rid + len(inserts)
+                inserts.append((document_no, *entry.values, rid))
+            else:
+                updates.append((document_no, *entry.values, rid))
+            vectors.append((rid, document_no, entry.parent, entry.chunk.available, entry.vector))
+    connection.executemany(_INSERT_CHUNK, inserts)
+    connection.executemany(_UPDATE_CHUNK, updates)
+    connection.executemany(_WRITE_VECTOR, vectors)
+    connection.execute(
+        "UPDATE dataset SET chunks = chunks + ?, next = next + ?, changed = changed + ? WHERE no = ?",
+        (len(inserts), len(inserts), bool(updates) or renamed, dataset.no),
+    )
+    count_change(connection, len(inserts))
+
+
+def delete_rows(connection: sqlite3.Connection, dataset_no: int, rows: Sequence[tuple[int, int]]) -> ChunkCount:
+    """Delete chunks, given as (rid, tokens); the text index and the vectors follow by trigger and cascade."""
+    if not rows:
+        return ChunkCount(0, 0)
+    connection.executemany("DELETE FROM chunk WHERE rid = ?", [(rid,) for rid, _ in rows])
+    connection.execute("UPDATE dataset SET chunks = chunks - ? WHERE no = ?", (len(rows), dataset_no))
+    mark_changed(connection, dataset_no)
+    count_change(connection, -len(rows))
+    return ChunkCount(len(rows), sum(tokens for _, tokens in rows))
+
+
+def count_change(connection: sqlite3.Connection, chunks: int) -> None:
+    """Note that searchable text changed, and by how many chunks the store grew."""
+    connection.execute("UPDATE state SET revision = revision + 1, chunks = chunks + ?", (chunks,))
+
+
+def forget_empty_document(connection: sqlite3.Connection, document_no: int) -> None:
+    connection.execute(
+        "DELETE FROM document WHERE no = ? AND NOT EXISTS (SELECT 1 FROM chunk WHERE document_no = document.no)",
+        (document_no,),
+    )
+
+
+def matching_chunks(
+    connection: sqlite3.Connection, numbers: tuple[int, int], terms: Sequence[str], window: tuple[int, int]
+) -> ChunkPage:
+    """Return the chunks of a document that hold any of these terms, best first.
+
+    `numbers` are those of dataset and document, `window` is (limit, offset).
+    """
+    if not terms:
+        return ChunkPage((), 0)
+    matching = "text MATCH ? AND text.rowid BETWEEN ? AND ? AND chunk.document_no = ?"
+    query = " OR ".join(f'"{term}"' for term in terms)
+    dataset_no, document_no = numbers
+    first_rid = dataset_no * ROWS_PER_DATASET
+    arguments = (query, first_rid, first_rid + ROWS_PER_DATASET - 1, document_no)
+    total = connection.execute(
+        f"SELECT count(*) FROM text JOIN chunk ON chunk.rid = text.rowid WHERE {matching}",  # noqa: S608
+        arguments,
+    ).fetchone()[0]
+    rows = connection.execute(
+        f"{CHUNK} JOIN text ON text.rowid = chunk.rid WHERE {matching} ORDER BY {BM25}, chunk.rid LIMIT ? OFFSET ?",
+        (*arguments, *window),
+    ).fetchall()
+    return ChunkPage(tuple(map(chunk_of, rows)), total)
+
+
+def _ready_dataset(connection: sqlite3.Connection, dataset_id: str, dimension: int) -> DatasetRow:
+    """Return the dataset, created if need be. An empty one may take vectors of another length."""
+    connection.execute(
+        """
+        INSERT INTO dataset (id, dimension) VALUES (?, ?)
+        ON CONFLICT (id) DO UPDATE SET dimension = excluded.dimension, changed = changed + 1
+        WHERE chunks = 0 AND dimension <> excluded.dimension
+        """,
+        (clean(dataset_id), dimension),
+    )
+    dataset = find_dataset(connection, dataset_id)
+    assert dataset is not None
+    if dataset.dimension != dimension:
+        raise DimensionMismatch(
+            f"The embedding model returned vectors of {dimension} numbers, but the dataset holds vectors of"
+            f" {dataset.dimension}. Parse its documents again after changing the model."
+        )
+    return dataset
+
+
+def _ready_document(connection: sqlite3.Connection, dataset_no: int, document_id: str, name: str) -> tuple[int, bool]:
+    """Return the document's number, created if need be, and whether its name is another one now."""
+    key, name = (dataset_no, clean(document_id)), clean(name)
+    found = connection.execute("SELECT no, name FROM document WHERE dataset_no = ? AND id = ?", key).fetchone()
+    if found is None:
+        cursor = connection.execute("INSERT INTO document (dataset_no, id, name) VALUES (?, ?, ?)", (*key, name))
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid, False
+    if found[1] != name:
+        connection.execute("UPDATE document SET name = ? WHERE no = ?", (name, found[0]))
+    return found[0], found[1] != name
+
+
+def _existing(connection: sqlite3.Connection, document_no: int, entries: Sequence[Entry]) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            """
+            SELECT chunk.id, chunk.rid FROM json_each(?) AS wanted
+            CROSS JOIN chunk ON chunk.id = wanted.value AND chunk.document_no = ?
+            """,
+            (json.dumps([entry.values[0] for entry in entries]), document_no),
+        ).fetchall()
+    )
+
+
+def _parent_number(parent_id: str) -> int:
+    """Return a positive 62-bit number for a parent's id; 0 for none."""
+    return (xxhash.xxh64_intdigest(parent_id.encode("utf-8", "surrogatepass")) >> 2) + 1 if parent_id else 0
+
+
+def _to_json(values: Sequence[Any]) -> str:
+    return json.dumps(values) if values else "[]"
+
+
+def _texts(stored: str) -> tuple[str, ...]:
+    return tuple(json.loads(stored)) if stored != "[]" else ()
