@@ -1,0 +1,172 @@
+"""The built-in answerer: no model and no network, it quotes the best sentences of what was retrieved."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ragflow.engine.llm.complete import estimate_usage
+from ragflow.engine.llm.sentences import WIDE, split_sentences
+from ragflow.engine.types import Message, ModelEvent, Passage, TextDelta
+
+NAME = "extractive@Builtin"
+
+HEADING = "**Extractive answer** (quotes from the documents, no language model):"
+NOTHING_TO_QUOTE = (
+    "**Extractive answerer**: without a language model I can only quote from datasets, and there is nothing to quote "
+    "here. Set OPENAI_API_KEY or OPENAI_BASE_URL, and RAGFLOW_CHAT_MODEL, to use a language model."
+)
+
+MAX_QUOTES = 4
+QUOTE_LENGTH = 480  # characters
+RELATIVE_MINIMUM = 0.5  # a further quote scores at least this share of the best one
+SIMILARITY_WEIGHT = 0.3  # of the passage's similarity beside the share of question terms found (0..1)
+NUMBER_BONUS = 0.15  # for figures in the answer to a question that asks for one
+FRAGMENT_FACTOR = 0.5  # headings, questions and other text that says nothing by itself
+FRAGMENT_WORDS = 4
+
+WORD = re.compile(r"[^\W_]+")
+NUMBER = re.compile(r"\d+")
+ASKS_NUMBER = re.compile(
+    r"\b(?:when|how (?:many|much|long|old|far|large|big)|what (?:year|date|percent\w*))\b|何时|多少|哪一年|几"
+)
+MARKER = re.compile(r"[\[【(（]\s*ID\s*[:：]?\s*(\d+)\s*[\]】)）]", re.IGNORECASE)
+PIECE = re.compile(r"(?:[^\S\n]*[^\s]{1,24}){1,6}\s*")  # what one streamed delta holds
+
+STOP_WORDS = frozenset(
+    """
+    a about after all also an and any are as at be because been before being but by can could did do does for from had
+    has have he her his how i if in into is it its may me more most my no not of on or other our over she should so
+    some such than that the their them then there these they this those to under was we were what when where which
+    while who whom whose why will with would you your tell explain describe please
+    的 了 是 在 和 与 吗 呢 什么 怎么 如何 哪些 哪个 多少 谁
+    """.split()
+)
+ENDINGS = ("ing", "ies", "ed", "es", "ly", "s", "e")
+
+
+class ExtractiveModel:
+    """`ChatModel` that answers the last user message with quotes, each with its citation [ID:n]."""
+
+    name = NAME
+    can_instruct = False
+
+    def __init__(self, *, context_tokens: int = 8192) -> None:
+        self.context_tokens = context_tokens
+
+    async def stream(
+        self, messages: Sequence[Message], *, options: Mapping[str, Any], passages: Sequence[Passage] = ()
+    ) -> AsyncGenerator[ModelEvent, None]:
+        question = next((message.content for message in reversed(messages) if message.role == "user"), "")
+        answer = await asyncio.to_thread(write_answer, question, passages)
+        for piece in PIECE.findall(answer):
+            yield TextDelta(piece)
+        yield estimate_usage(messages, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    text: str
+    passage: int  # index into the passages
+    score: float
+
+
+def write_answer(question: str, passages: Sequence[Passage]) -> str:
+    """Return a short Markdown answer made of quotes, best first."""
+    quotes = best_quotes(question, passages)
+    if not quotes:
+        return NOTHING_TO_QUOTE
+    return "\n\n".join([HEADING, *(f"> {quote.text} [ID:{quote.passage}]" for quote in quotes)])
+
+
+def best_quotes(question: str, passages: Sequence[Passage]) -> list[Quote]:
+    """Return at most MAX_QUOTES quotes of different passages, best first.
+
+    A sentence scores the share of the question's terms it holds, each weighted by how rare it is among all sentences
+    (inverse document frequency as in BM25), plus a part of the similarity its passage was retrieved with.
+    """
+    texts = [split_sentences(passage.chunk.content) for passage in passages]
+    weights = _term_weights(_terms(question), [_terms(sentence) for sentences in texts for sentence in sentences])
+    candidates = (
+        _best_quote(question, weights, sentences, index, passages[index].similarity)
+        for index, sentences in enumerate(texts)
+        if sentences
+    )
+    return _distinct(sorted(candidates, key=lambda quote: -quote.score))
+
+
+def _distinct(ranked: Sequence[Quote]) -> list[Quote]:
+    """Drop weak quotes and those that repeat another one (chunks may overlap)."""
+    kept: list[Quote] = []
+    for quote in ranked:
+        is_new = all(quote.text not in other.text and other.text not in quote.text for other in kept)
+        if is_new and quote.score >= RELATIVE_MINIMUM * ranked[0].score:
+            kept.append(quote)
+    return kept[:MAX_QUOTES]
+
+
+def _best_quote(
+    question: str, weights: Mapping[str, float], sentences: Sequence[str], passage: int, similarity: float
+) -> Quote:
+    scores = [_score(question, weights, sentence) for sentence in sentences]
+    best = max(range(len(sentences)), key=scores.__getitem__)  # the first of equals
+    text = sentences[best]
+    if _is_fragment(text) and best + 1 < len(sentences):
+        text = f"{text} {sentences[best + 1]}"  # a heading or question with what it introduces
+    return Quote(_quotable(text), passage, scores[best] + SIMILARITY_WEIGHT * max(0.0, similarity))
+
+
+def _score(question: str, weights: Mapping[str, float], sentence: str) -> float:
+    total = sum(weights.values())
+    found = sum(weights[term] for term in _terms(sentence) if term in weights)
+    score = found / total if total else 0.0
+    if ASKS_NUMBER.search(question.lower()) and set(NUMBER.findall(sentence)) - set(NUMBER.findall(question)):
+        score += NUMBER_BONUS
+    return score * FRAGMENT_FACTOR if _is_fragment(sentence) else score
+
+
+def _is_fragment(sentence: str) -> bool:
+    if sentence.endswith(("?", "？", ":", "：")):
+        return True
+    words = len(WORD.findall(WIDE.sub("", sentence))) + len(WIDE.findall(sentence)) / 2
+    return words < FRAGMENT_WORDS
+
+
+def _term_weights(wanted: frozenset[str], sentences: Sequence[frozenset[str]]) -> dict[str, float]:
+    frequency = Counter(term for terms in sentences for term in terms & wanted)
+    count = len(sentences)
+    return {term: math.log(1 + (count - frequency[term] + 0.5) / (frequency[term] + 0.5)) for term in wanted}
+
+
+def _terms(text: str) -> frozenset[str]:
+    """Return the words without endings, and the pairs of characters where a script has no spaces."""
+    return frozenset(term for term in _all_terms(text.lower()) if term not in STOP_WORDS)
+
+
+def _all_terms(text: str) -> Iterator[str]:
+    for word in WORD.findall(text):
+        if not WIDE.search(word):
+            yield word if word in STOP_WORDS else _without_ending(word)
+        elif len(word) == 1:
+            yield word
+        else:
+            yield from (word[i : i + 2] for i in range(len(word) - 1))
+
+
+def _without_ending(word: str) -> str:
+    """Return a rough stem: enough to match "buildings" with "building" and "moved" with "move"."""
+    ending = next((ending for ending in ENDINGS if word.endswith(ending) and len(word) - len(ending) >= 3), "")
+    return word.removesuffix(ending)
+
+
+def _quotable(text: str) -> str:
+    """Return the text on one line, shortened, and without anything that would read as a citation of ours."""
+    text = MARKER.sub(r"ID \1", " ".join(text.split()))
+    if len(text) <= QUOTE_LENGTH:
+        return text
+    return f"{text[:QUOTE_LENGTH].rsplit(' ', 1)[0]} …"
