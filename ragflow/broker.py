@@ -1,0 +1,102 @@
+"""Celery's queue in Django's own database: `django://`, a kombu transport for installations without a message broker.
+
+Publishing is an INSERT on the connection of the calling thread. Inside `transaction.atomic` the message therefore
+appears with the rows it speaks of, or not at all.
+
+A delivered message stays in the table, hidden until its lease runs out. A living consumer keeps extending the lease;
+acknowledging deletes the row. After `kill -9` the message comes back by itself.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
+from kombu.transport import virtual
+from kombu.utils.json import dumps, loads
+
+from ragflow.models import BrokerMessage
+
+LEASE = timedelta(seconds=30)
+RENEWAL_SECONDS = 10.0
+POLL_SECONDS = 0.1
+CANDIDATES = 16  # how far a consumer looks past messages that others take from under its hands
+
+
+class QoS(virtual.QoS):
+    @property
+    def unacknowledged(self) -> list[int]:
+        """The messages that this consumer holds. Other threads acknowledge by marking them dirty."""
+        return [tag for tag in self._delivered if tag not in self._dirty]
+
+
+class Channel(virtual.Channel):
+    QoS = QoS
+    _renewed_at = 0.0
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: object) -> None:
+        BrokerMessage.objects.create(queue=queue, payload=dumps(message), visible_at=timezone.now())
+
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+        now = timezone.now()
+        ready = BrokerMessage.objects.filter(queue=queue, visible_at__lte=now).order_by("pk")
+        for message in ready[:CANDIDATES]:
+            # The condition holds for one consumer only: whoever updates first.
+            if ready.order_by().filter(pk=message.pk).update(visible_at=now + LEASE):
+                payload: dict[str, Any] = loads(message.payload)
+                payload["properties"]["delivery_tag"] = message.pk
+                return payload
+        raise Empty
+
+    def drain_events(self, timeout: float | None = None, callback: Any = None) -> Any:
+        self._renew_leases()
+        return super().drain_events(timeout=timeout, callback=callback)
+
+    def _renew_leases(self) -> None:
+        if monotonic() - self._renewed_at < RENEWAL_SECONDS:
+            return
+        self._renewed_at = monotonic()
+        if held := self.qos.unacknowledged:
+            BrokerMessage.objects.filter(pk__in=held).update(visible_at=timezone.now() + LEASE)
+
+    def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
+        BrokerMessage.objects.filter(pk=delivery_tag).delete()
+        super().basic_ack(delivery_tag, multiple)
+
+    def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
+        if not requeue:
+            BrokerMessage.objects.filter(pk=delivery_tag).delete()
+        super().basic_reject(delivery_tag, requeue)
+
+    def _restore(self, message: virtual.Message) -> None:
+        BrokerMessage.objects.filter(pk=message.delivery_tag).update(visible_at=timezone.now())
+
+    def _size(self, queue: str) -> int:
+        return BrokerMessage.objects.filter(queue=queue).count()
+
+    def _purge(self, queue: str) -> int:
+        return BrokerMessage.objects.filter(queue=queue).delete()[0]
+
+    def _delete(self, queue: str, *args: object, **kwargs: object) -> None:
+        self._purge(queue)
+
+
+class Transport(virtual.Transport):
+    Channel = Channel
+
+    driver_type = driver_name = "django"
+    polling_interval = POLL_SECONDS
+    connection_errors = (*virtual.Transport.connection_errors, OperationalError, InterfaceError)
+
+    def establish_connection(self) -> Any:
+        """Celery calls this again, with growing pauses, after a connection error."""
+        connection.close_if_unusable_or_obsolete()
+        connection.ensure_connection()
+        return super().establish_connection()
+
+    def driver_version(self) -> str:
+        return connection.display_name

@@ -1,0 +1,88 @@
+"""What a worker does beside its tasks: it says that it lives, and looks for forgotten work.
+
+A message is only a doorbell; the truth is in the task rows. So nothing is lost when a message is: a sweep, at the start
+of a worker and every minute, rings again for the tasks whose worker died.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from datetime import timedelta
+from typing import Any
+
+from celery import bootsteps
+from django.db import DatabaseError, connections
+from django.utils import timezone
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 10.0
+SWEEP_SECONDS = 60.0
+GONE_AFTER = timedelta(minutes=1)
+
+
+class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A thread that lives as long as its worker."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, worker: Any) -> None:
+        name = f"{worker.hostname}/{os.getpid()}"
+        self._thread = threading.Thread(target=self._run, args=(name, worker.concurrency), daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    terminate = stop
+
+    def _run(self, name: str, threads: int) -> None:
+        rounds_between_sweeps = round(SWEEP_SECONDS / HEARTBEAT_SECONDS)
+        rounds = 0
+        while not self._stopping.is_set():
+            _guarded(say_alive, name, threads)
+            if rounds % rounds_between_sweeps == 0:
+                _guarded(_sweep)
+            rounds += 1
+            self._stopping.wait(HEARTBEAT_SECONDS)
+        _guarded(say_goodbye, name)
+
+
+def say_alive(name: str, threads: int) -> None:
+    """Record that this worker lives, and forget those that have been silent for a minute."""
+    from ragflow.models import Worker
+
+    now = timezone.now()
+    current = {"seen_at": now, "threads": threads}
+    Worker.objects.update_or_create(name=name, defaults=current, create_defaults=current | {"started_at": now})
+    Worker.objects.filter(seen_at__lt=now - GONE_AFTER).delete()
+
+
+def say_goodbye(name: str) -> None:
+    from ragflow.models import Worker
+
+    Worker.objects.filter(name=name).delete()
+
+
+def _sweep() -> None:
+    from apps.documents.tasks import sweep
+
+    sweep()
+
+
+def _guarded(act: Any, *arguments: object) -> None:
+    """Housekeeping outlives a database that is away; the worker's own loop reports and reconnects."""
+    try:
+        act(*arguments)
+    except DatabaseError as error:
+        log.warning("Housekeeping has to wait: %s", error)
+    finally:
+        connections.close_all()

@@ -1,0 +1,33 @@
+"""What the installation itself keeps: its queue when there is no message broker, and which workers live."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class BrokerMessage(models.Model):
+    """A message of the django:// transport (ragflow.broker). A delivered one is hidden until its lease runs out."""
+
+    queue = models.CharField(max_length=255)
+    payload = models.TextField()
+    visible_at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["queue", "id"], name="broker_queue_order")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.pk}"
+
+
+class Worker(models.Model):
+    """A worker process, for as long as it says that it lives (ragflow.celery)."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    threads = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,24 @@
+"""`python -m ragflow.worker`: the Celery worker that `manage.py up` runs. Its tasks share one process, as threads.
+
+Parsing and embedding spend their time in native code, which lets other threads run; one process needs a fraction of
+the memory of several. Larger installations run `celery --app ragflow worker` with the pool of their choice.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    from ragflow.celery import app
+
+    app.loader.import_default_modules()
+    from django.conf import settings
+
+    worker = app.Worker(pool="threads", concurrency=settings.WORKERS, loglevel="WARNING", quiet=True)
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
