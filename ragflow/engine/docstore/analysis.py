@@ -14,8 +14,7 @@ from __future__ import annotations
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Container, Iterator
 
 import Stemmer
 
@@ -36,8 +35,13 @@ _MARKS = (
     "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0963\u0971-\u09e3\u0a00-\u0a63\u0a80-\u0ae3\u0b00-\u0de5"
 )
 
+_HALF_WIDTH = "\uff66-\uff9f\uffa0-\uffdc"  # kana and hangul
+
 _ASCII_WORDS = re.compile(r"[a-z]+|[0-9]+")
 _WORDS = re.compile(rf"[{_UNSPACED}]+|\d+|(?:(?![{_UNSPACED}])[^\W\d_]|[{_MARKS}])+")
+_ASCII_ANYCASE = re.compile(r"[A-Za-z]+|[0-9]+")
+# Normalising can change the length of a text ("ﬁ" becomes "fi"), so original text is cut first and normalised after.
+_ORIGINAL_WORDS = re.compile(rf"[{_UNSPACED}{_HALF_WIDTH}]+|\d+|(?:(?![{_UNSPACED}{_HALF_WIDTH}])[^\W\d_]|[{_MARKS}])+")
 _UNSPACED_START = re.compile(rf"[{_UNSPACED}]")
 
 
@@ -74,14 +78,6 @@ _accents = _Accents()
 _stems = _Stems()
 
 
-class Word(NamedTuple):
-    """A piece of the original text and the terms it stands for."""
-
-    start: int
-    end: int
-    terms: tuple[str, ...]
-
-
 def normalise(text: str) -> str:
     """Return the text with one spelling per character: NFKC, case-folded, Latin letters without accents."""
     if text.isascii():
@@ -114,26 +110,28 @@ def query_terms(text: str) -> list[str]:
     return list(distinct)[:MAX_QUERY_TERMS]
 
 
-def words(text: str) -> Iterator[Word]:
-    """Yield the words of the original text with their place in it.
-
-    Normalising may change lengths ("ﬁ" becomes "fi"), so each word is normalised by itself. In an unspaced script
-    every character is a word of its own: it carries itself and the pairs it is part of.
-    """
+def spans(text: str, wanted: Container[str]) -> list[tuple[int, int]]:
+    """Return where in the original text the wanted terms occur, as (start, end) in ascending order."""
+    if text.isascii():
+        return [match.span() for match in _ASCII_ANYCASE.finditer(text) if _stems[match.group().lower()] in wanted]
+    found: list[tuple[int, int]] = []
     for match in _ORIGINAL_WORDS.finditer(text):
-        start, found = match.start(), match.group()
-        if not _UNSPACED_START.match(found):
-            yield Word(start, match.end(), tuple(terms(found)))
-            continue
-        characters = [normalise(character) for character in found]
-        for index, character in enumerate(characters):
-            before = characters[index - 1] + character if index else ""
-            after = character + characters[index + 1] if index + 1 < len(characters) else ""
-            yield Word(start + index, start + index + 1, tuple(filter(None, (character, before, after))))
+        start, end = match.span()
+        if _UNSPACED_START.match(normalise(match.group())):
+            found += _spans_in_run(match.group(), start, wanted)
+        elif any(term in wanted for term in terms(match.group())):
+            found.append((start, end))
+    return found
 
 
-# Half-width kana and full-width forms are letters already, so original text is cut as normalised text is.
-_ORIGINAL_WORDS = re.compile(rf"[{_UNSPACED}\uff66-\uff9f]+|\d+|(?:(?![{_UNSPACED}\uff66-\uff9f])[^\W\d_]|[{_MARKS}])+")
+def _spans_in_run(run: str, offset: int, wanted: Container[str]) -> Iterator[tuple[int, int]]:
+    """Find characters and pairs in a run of an unspaced script, each normalised by itself: that may change lengths."""
+    characters = [normalise(character) for character in run]
+    for index, character in enumerate(characters):
+        if character in wanted:
+            yield offset + index, offset + index + 1
+        if character + "".join(characters[index + 1 : index + 2]) in wanted:
+            yield offset + index, offset + index + 2
 
 
 def _terms_of(word: str) -> list[str]:

@@ -49,6 +49,19 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.handles)
 
+    def only(self, mask: NDArray[np.bool_]) -> Candidates:
+        """Return those entries for which the mask is true."""
+        return Candidates(
+            handles=self.handles[mask],
+            term=self.term[mask],
+            bm25=self.bm25[mask],
+            cosine=self.cosine[mask],
+            dataset=self.dataset[mask],
+            document=self.document[mask],
+            parent=self.parent[mask],
+            documents=self.documents,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkPage:
