@@ -14,6 +14,7 @@ from apps.core.validation import integer
 _Row = TypeVar("_Row", bound=models.Model)
 
 DEFAULT_PAGE_SIZE = 30
+_FARTHEST = 2**62  # databases count rows in 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class Page:
     size: int = DEFAULT_PAGE_SIZE
 
     def slice(self, rows: models.QuerySet[_Row]) -> models.QuerySet[_Row]:
-        start = (self.number - 1) * self.size
-        return rows[start : start + self.size]
+        start = min((self.number - 1) * self.size, _FARTHEST)
+        return rows[start : min(start + self.size, _FARTHEST)]
 
 
 def page_of(query: Mapping[str, str]) -> Page:

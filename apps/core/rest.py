@@ -1,30 +1,17 @@
-"""The DRF half: rendering and errors."""
+"""The DRF half: views and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from rest_framework import exceptions
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from apps.core import errors
-from apps.core.http import dumps
-
-
-class JSONRenderer(BaseRenderer):
-    media_type = "application/json"
-    format = "json"
-    charset = None
-
-    def render(
-        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
-    ) -> bytes:
-        return dumps(data) + b"\n"
+from apps.core.principal import Principal
 
 
 def success(data: Any = None, **extra: Any) -> Response:
@@ -33,6 +20,16 @@ def success(data: Any = None, **extra: Any) -> Response:
     if data is not None:
         body["data"] = data
     return Response(body | extra)
+
+
+def http_request(request: Request) -> HttpRequest:
+    """Return Django's request, whose body DRF has not parsed."""
+    return cast("HttpRequest", request._request)  # noqa: SLF001
+
+
+def caller(request: Request) -> Principal:
+    """Return on whose behalf the request runs."""
+    return cast("Principal", request.user)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | HttpResponse:

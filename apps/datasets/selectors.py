@@ -1,0 +1,54 @@
+"""Reading datasets. Everything is restricted to the caller; somebody else's dataset does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.db.models import Q, QuerySet
+
+from apps.accounts.selectors import joined_tenant_ids
+from apps.core.names import name_key
+from apps.core.principal import Principal
+from apps.datasets.models import KnowledgeBase
+
+
+def owned_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
+    """Return the live datasets of the caller's tenant: what it may change."""
+    return KnowledgeBase.objects.filter(tenant_id=principal.tenant_id, deleted_at__isnull=True)
+
+
+def accessible_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
+    """Return the live datasets of the caller and of the tenants it joined: what it may read."""
+    return KnowledgeBase.objects.filter(
+        Q(tenant_id=principal.tenant_id) | Q(tenant_id__in=joined_tenant_ids(principal)), deleted_at__isnull=True
+    )
+
+
+def listed_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
+    """Return what the caller's list shows: its own datasets, and those that joined tenants share with their team."""
+    shared = Q(tenant_id__in=joined_tenant_ids(principal), permission=KnowledgeBase.Permission.TEAM)
+    return KnowledgeBase.objects.filter(Q(tenant_id=principal.tenant_id) | shared, deleted_at__isnull=True)
+
+
+def owned_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:
+    return owned_datasets(principal).filter(pk=dataset_id).first()
+
+
+def accessible_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:
+    return accessible_datasets(principal).filter(pk=dataset_id).first()
+
+
+def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
+    """Return those of the ids that the caller may read."""
+    return accessible_datasets(principal).in_bulk(list(dict.fromkeys(ids)))
+
+
+def named(datasets: QuerySet[KnowledgeBase], name: str) -> QuerySet[KnowledgeBase]:
+    """Return those with this name in any letter case."""
+    return datasets.filter(name_key=name_key(name))
+
+
+def is_accessible(principal: Principal, *, id: str | None = None, name: str = "") -> bool:  # noqa: A002
+    """Tell whether the caller may read a dataset of this id, or else one of this name."""
+    rows = accessible_datasets(principal)
+    return (rows.filter(pk=id) if id is not None else named(rows, name)).exists()

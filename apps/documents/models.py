@@ -1,0 +1,121 @@
+"""Documents and the tasks that make them searchable."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+
+from apps.core.models import Record
+from apps.core.names import name_key
+from apps.datasets.models import KnowledgeBase
+
+
+class Document(Record):
+    """A file of a dataset. Its name is data; the bytes lie in the file storage under `location`.
+
+    A deleted document keeps its row only until its chunks and its file are gone.
+    """
+
+    class State(models.TextChoices):
+        """The contract's run codes."""
+
+        UNSTART = "0", "not parsed"
+        RUNNING = "1", "running"
+        CANCEL = "2", "cancelled"
+        DONE = "3", "done"
+        FAIL = "4", "failed"
+
+    class Type(models.TextChoices):
+        PDF = "pdf"
+        DOC = "doc"
+        VISUAL = "visual"
+        AURAL = "aural"
+        VIRTUAL = "virtual"
+
+    dataset = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="documents")
+    created_by = models.CharField(max_length=32)
+    name = models.CharField(max_length=255)
+    name_key = models.CharField(max_length=512, editable=False)
+    suffix = models.CharField(max_length=32, blank=True)
+    location = models.CharField(max_length=255, editable=False)
+    size = models.BigIntegerField(default=0)
+    type = models.CharField(max_length=16, choices=Type.choices)
+    source_type = models.CharField(max_length=32, default="local")
+    thumbnail = models.TextField(blank=True, default="")
+    chunk_method = models.CharField(max_length=32)
+    parser_config = models.JSONField(default=dict)
+    pipeline_id = models.CharField(max_length=32, null=True, blank=True)
+    meta_fields = models.JSONField(default=dict, blank=True)
+    enabled = models.BooleanField(default=True, help_text="Whether retrieval considers it.")
+    state = models.CharField(max_length=1, choices=State.choices, default=State.UNSTART)
+    progress = models.FloatField(default=0)
+    progress_message = models.TextField(blank=True, default="")
+    process_begin_at = models.DateTimeField(null=True, blank=True)
+    process_duration = models.FloatField(default=0)
+    error_class = models.CharField(max_length=64, blank=True, default="")
+    chunk_count = models.IntegerField(default=0)
+    token_count = models.BigIntegerField(default=0)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta(Record.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["dataset", "name"],
+                condition=models.Q(deleted_at__isnull=True),
+                name="one_live_document_per_name",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["dataset", "name_key"], name="document_name_key"),
+            models.Index(fields=["dataset", "created_at"], name="document_created"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.name_key = name_key(self.name)
+        super().save(*args, **kwargs)
+
+
+class IngestTask(Record):
+    """One attempt series to make a document searchable. This row is the truth; the message in the broker only rings.
+
+    A worker holds the task while `lease_until` lies ahead. What it writes counts only as long as the task is running
+    under the attempt number that the worker took.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        QUARANTINED = "quarantined"
+
+    ACTIVE = (State.PENDING, State.RUNNING)
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="tasks")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=255, blank=True, default="")
+    stage = models.CharField(max_length=16, blank=True, default="")
+    progress = models.FloatField(default=0)
+    message = models.TextField(blank=True, default="")
+    error_class = models.CharField(max_length=64, blank=True, default="")
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(Record.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["document"],
+                condition=models.Q(state__in=["pending", "running"]),
+                name="one_active_task_per_document",
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["state", "lease_until"], name="ingest_state_lease")]
+
+    def __str__(self) -> str:
+        return f"{self.document} ({self.state})"

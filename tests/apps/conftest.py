@@ -1,0 +1,122 @@
+"""What tests of the apps share: tenants with their clients, a fast embedding model, an index and files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from django.test import Client
+
+from apps.accounts import language_models, services
+from apps.accounts.models import Tenant
+from apps.core.principal import Principal
+from apps.datasets.engine import doc_store
+from ragflow.engine.docstore.base import DocStore
+from ragflow.engine.registry import HASHING, ModelSettings
+
+_numbers = count(1)
+
+
+class API(Client):
+    """A client of one tenant. Bodies are sent as JSON, as the contract's clients do with every request."""
+
+    def __init__(self, token: str, tenant: Tenant | None = None) -> None:
+        super().__init__(headers={"Authorization": f"Bearer {token}"})
+        self.tenant = tenant
+        self.principal = Principal(tenant.pk, tenant.pk) if tenant else None
+
+    def call(self, method: str, path: str, body: Any = None, **extra: Any) -> dict[str, Any]:
+        """Send a request and return the answer's object, with its HTTP status as `status` added."""
+        content = b"" if body is None else orjson.dumps(body)
+        response = self.generic(method, path, content, content_type="application/json", **extra)
+        return self.answer(response)
+
+    @staticmethod
+    def answer(response: Any) -> dict[str, Any]:
+        return orjson.loads(response.content) | {"status": response.status_code}
+
+    def create_dataset(self, name: str = "set", **fields: Any) -> dict[str, Any]:
+        answer = self.call("POST", "/api/v1/datasets", {"name": name} | fields)
+        assert answer["code"] == 0, answer
+        return answer["data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a failing call must answer: the contract's code, the message, and the honest status."""
+
+    code: int
+    message: str
+    status: int
+
+
+@pytest.fixture(params=["standard", "exact"])
+def profile(request: pytest.FixtureRequest, settings: Any) -> str:
+    """Run the test once per wire profile."""
+    settings.WIRE_PROFILE = request.param
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def engine(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """Give every test a hashing embedder, an empty index and an empty file store."""
+    settings.MODELS = ModelSettings(embedding_model=HASHING)
+    settings.INDEX_FILE = tmp_path / "index.sqlite3"
+    settings.STORAGES = settings.STORAGES | {
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": tmp_path / "files", "base_url": None},
+        }
+    }
+    language_models.registry.reset()
+    doc_store.reset()
+    yield
+    language_models.registry.reset()
+    opened = doc_store.reset()
+    if opened is not None:
+        opened.close()
+
+
+@pytest.fixture
+def store(engine: None) -> DocStore:
+    return doc_store()
+
+
+@pytest.fixture
+def new_client(db: None) -> Callable[[], API]:
+    """Return a function that makes another tenant and returns its client."""
+
+    def make() -> API:
+        user = services.create_account(email=f"user{next(_numbers)}@example.org")
+        tenant = Tenant.objects.get(pk=user.pk)
+        return API(services.create_token(tenant=tenant, created_by=user).secret, tenant)
+
+    return make
+
+
+@pytest.fixture
+def api(new_client: Callable[[], API]) -> API:
+    return new_client()
+
+
+@pytest.fixture
+def other(new_client: Callable[[], API]) -> API:
+    """The client of somebody else's tenant."""
+    return new_client()
+
+
+@pytest.fixture
+def tenant(api: API) -> Tenant:
+    assert api.tenant is not None
+    return api.tenant
+
+
+@pytest.fixture
+def principal(api: API) -> Principal:
+    assert api.principal is not None
+    return api.principal
