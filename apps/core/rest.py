@@ -54,9 +54,25 @@ def _translated(exc: Exception, context: dict[str, Any]) -> Exception:
 
 
 class ResourceViewSet(ViewSet):
-    """A viewset that, as the contract demands, refuses a wrong method before it looks at credentials."""
+    """A viewset that, as the contract demands, refuses a wrong method before it looks at credentials.
+
+    OPTIONS needs no credentials and answers with the `Allow` header alone.
+    """
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if self.action is None and request.method != "OPTIONS":
+        if self.action is None:
             raise errors.MethodNotAllowed
         super().initial(request, *args, **kwargs)
+
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse()  # DRF adds the header
+
+    def get_authenticators(self) -> list[Any]:
+        return [] if self._asks_for_options else super().get_authenticators()
+
+    def get_permissions(self) -> list[Any]:
+        return [] if self._asks_for_options else super().get_permissions()
+
+    @property
+    def _asks_for_options(self) -> bool:
+        return getattr(self.request, "method", "") == "OPTIONS"

@@ -1,0 +1,36 @@
+"""How DRF writes JSON. A module of its own, because DRF imports it while it defines the views that `rest` builds on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from apps.core.http import dumps
+
+
+class JSONRenderer(BaseRenderer):
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return dumps(data) + b"\n"
+
+
+class JSONUnlessAskedOtherwise(DefaultContentNegotiation):
+    """Clients of the contract send any `Accept` header and expect JSON; a browser asks for HTML and gets it."""
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[Any], format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)  # type: ignore[no-any-return]
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type

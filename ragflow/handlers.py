@@ -1,0 +1,225 @@
+"""The two halves of the server as ASGI applications; `asgi.py` chooses between them.
+
+Streams live on the event loop. Ordinary requests run as sync Django in the bounded pool of `apps.core.threads`:
+long-lived threads keep their database connections, and nothing is created per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import AsyncGenerator
+from concurrent.futures import Future
+from typing import IO, Any, TypeVar
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from django.conf import settings
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import FileResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import set_script_prefix
+
+from apps.core.errors import TooLarge
+from apps.core.http import error_response
+from apps.core.middleware import CanonicalPath, CrossOrigin, RequestId
+from apps.core.threads import submit
+
+BLOCK = 64 * 1024  # bytes of a download that are in memory at a time
+_T = TypeVar("_T")
+
+
+def too_large() -> TooLarge:
+    return TooLarge(
+        f"The request body is larger than the {settings.MAX_UPLOAD_BYTES} bytes that this server accepts.",
+        reference="<RequestEntityTooLarge '413: Request Entity Too Large'>",
+    )
+
+
+class _LimitedHandler(ASGIHandler):
+    """Django's handler with a limit on the request body, enforced while it arrives."""
+
+    async def __call__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        # Django would give each request a thread of its own here, for as long as it lasts.
+        try:
+            if _announced_size(scope) > settings.MAX_UPLOAD_BYTES:
+                raise too_large()
+            await self.handle(scope, receive, send)
+        except TooLarge as error:
+            response = error_response(error)
+            response["Connection"] = "close"  # the rest of the body is not read
+            await self.send_response(response, send)
+
+    async def read_body(self, receive: ASGIReceiveCallable) -> IO[bytes]:
+        """Copy the body into a file that leaves memory when it grows. Raises TooLarge and RequestAborted."""
+        body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115 -- the request closes it
+        try:
+            await _copy_body(receive, body)
+        except BaseException:
+            body.close()
+            raise
+        body.seek(0)
+        return body
+
+
+class StreamingHalf(_LimitedHandler):
+    """Django's own async handler, with middleware that never leaves the event loop.
+
+    Its endpoints are authenticated by tokens, so they need no session and no CSRF protection.
+    """
+
+    def load_middleware(self, is_async: bool = True) -> None:
+        self._view_middleware = []
+        self._template_response_middleware = []
+        self._exception_middleware = []
+        handler = convert_exception_to_response(self._get_response_async)
+        for middleware in (CrossOrigin, CanonicalPath, RequestId):
+            handler = convert_exception_to_response(middleware(handler))
+        self._middleware_chain = handler
+
+
+class OrdinaryHalf(_LimitedHandler):
+    """Sync Django, one pool thread per request."""
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        super().load_middleware(is_async=False)
+
+    async def handle(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        client = _Client(receive)
+        try:
+            response = await self._response(scope, body, client)
+            await self._deliver(response, send, client)
+        except RequestAborted:
+            pass
+        finally:
+            client.forget()
+
+    async def _response(self, scope: HTTPScope, body: IO[bytes], client: _Client) -> HttpResponseBase:
+        job = submit(self._respond, scope, body)
+        try:
+            return await client.wait_for(job)
+        except BaseException:
+            if job.cancel():
+                body.close()
+            else:
+                job.add_done_callback(_close_result)  # it runs to its end, unseen
+            raise
+
+    def _respond(self, scope: HTTPScope, body: IO[bytes]) -> HttpResponseBase:
+        """Handle the request, in a thread of the pool. Only streaming responses are left open."""
+        set_script_prefix(get_script_prefix(scope))
+        signals.request_started.send(sender=type(self), scope=scope)
+        request, response = self.create_request(scope, body)
+        if request is None:
+            body.close()
+            return response
+        response = self.get_response(request)
+        response._handler_class = type(self)  # noqa: SLF001 -- the sender of request_finished, as in Django's handler
+        if request.method == "HEAD":
+            _drop_body(response)
+        if isinstance(response, FileResponse):
+            response.block_size = BLOCK
+        if not response.streaming:
+            response.close()
+        return response
+
+    async def _deliver(self, response: HttpResponseBase, send: ASGISendCallable, client: _Client) -> None:
+        if not isinstance(response, StreamingHttpResponse):
+            await self.send_response(response, send)
+            return
+        download = _Download(response)
+        if not response.is_async:
+            response.streaming_content = download.blocks(client)  # type: ignore[assignment]
+        try:
+            await self.send_response(response, send)
+        finally:
+            submit(download.close)
+
+
+class _Client:
+    """Notices when the client leaves while a thread works for it."""
+
+    def __init__(self, receive: ASGIReceiveCallable) -> None:
+        self._leaving = asyncio.create_task(receive())  # type: ignore[arg-type]  # after the body comes only a disconnect
+
+    async def wait_for(self, job: Future[_T]) -> _T:
+        """Return the result of a job. Raises RequestAborted as soon as the client has left."""
+        result = asyncio.wrap_future(job)
+        await asyncio.wait({result, self._leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if result.done():
+            return result.result()
+        raise RequestAborted
+
+    def forget(self) -> None:
+        self._leaving.cancel()
+
+
+class _Download:
+    """A response with a sync iterator, read block by block in the pool; never read and closed at the same time.
+
+    Between blocks no thread is held, so slow clients cost none.
+    """
+
+    def __init__(self, response: StreamingHttpResponse) -> None:
+        self._response = response
+        self._parts = () if response.is_async else iter(response.streaming_content)
+        self._lock = threading.Lock()
+
+    async def blocks(self, client: _Client) -> AsyncGenerator[bytes, None]:
+        while block := await client.wait_for(submit(self._next_block)):
+            yield block
+
+    def close(self) -> None:
+        with self._lock:
+            self._response.close()
+
+    def _next_block(self) -> bytes:
+        parts, size = [], 0
+        with self._lock:
+            for part in self._parts:
+                parts.append(part)
+                size += len(part)
+                if size >= BLOCK:
+                    break
+        return b"".join(parts)
+
+
+async def _copy_body(receive: ASGIReceiveCallable, body: IO[bytes]) -> None:
+    size = 0
+    while True:
+        message: Any = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        part = message.get("body", b"")
+        size += len(part)
+        if size > settings.MAX_UPLOAD_BYTES:
+            raise too_large()
+        body.write(part)
+        if not message.get("more_body", False):
+            return
+
+
+def _announced_size(scope: HTTPScope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _drop_body(response: HttpResponseBase) -> None:
+    """Leave the headers of a GET, its length among them."""
+    if response.streaming:
+        response.streaming_content = ()  # type: ignore[attr-defined]
+    else:
+        response.content = b""  # type: ignore[attr-defined]
+
+
+def _close_result(job: Future[HttpResponseBase]) -> None:
+    if not job.cancelled() and job.exception() is None:
+        job.result().close()

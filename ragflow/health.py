@@ -1,0 +1,69 @@
+"""Whether the parts that the server depends on answer."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import connection
+
+from apps.datasets.engine import doc_store
+
+log = logging.getLogger(__name__)
+
+
+def report() -> dict[str, Any]:
+    """Return `ok` or `nok` for each part, for all of them (`status`), and what is known of failures (`_meta`).
+
+    Anybody may ask, so the reason of a failure is in the log only.
+    """
+    found: dict[str, Any] = {}
+    failures: dict[str, dict[str, str]] = {}
+    for name, check in CHECKS.items():
+        started = time.perf_counter()
+        try:
+            check()
+        except Exception as error:  # noqa: BLE001 -- whatever it raises, the part does not work
+            log.warning("Health: %s does not answer: %s", name, error)
+            elapsed = (time.perf_counter() - started) * 1000
+            failures[name] = {"elapsed": f"{elapsed:.1f}", "error": f"{name} does not answer; see the server's log."}
+        found[name] = "nok" if name in failures else "ok"
+    found["status"] = "nok" if failures else "ok"
+    return found | ({"_meta": failures} if failures else {})
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _broker() -> None:
+    """Reach the message broker. The key in the report is `redis`, whichever broker it is."""
+    if not settings.REDIS_URL:
+        _database()
+        return
+    import redis
+
+    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+        client.ping()
+
+
+def _doc_engine() -> None:
+    doc_store().ping()
+
+
+def _storage() -> None:
+    default_storage.exists(f"health/{secrets.token_hex(8)}")
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "db": _database,
+    "redis": _broker,
+    "doc_engine": _doc_engine,
+    "storage": _storage,
+}
