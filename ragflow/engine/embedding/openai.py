@@ -117,7 +117,8 @@ def _to_vector(value: Any) -> Vector:
     """Return one embedding, which providers send as a list of numbers or as base64 of little-endian float32."""
     if isinstance(value, str):
         return np.frombuffer(base64.b64decode(value, validate=True), "<f4").astype(np.float32)
-    vector: Vector = np.asarray(value, np.float32)
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite, which the caller refuses
+        vector: Vector = np.asarray(value, np.float32)
     if vector.ndim != 1:
         raise ValueError("not a flat list")
     return vector

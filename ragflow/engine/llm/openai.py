@@ -117,12 +117,14 @@ class OpenAIChatModel:
 
     async def _ask(self, client: AsyncOpenAI, request: dict[str, Any]) -> httpx2.Response:
         """Send the request with the question for usage, or without it to a provider that refuses that."""
+        import openai
+
         if not self._asks_usage:
             return await self._send(client, request)
         try:
             return await self._send(client, {**request, "stream_options": {"include_usage": True}})
         except ModelError as error:
-            if error.code != "INVALID_REQUEST":
+            if not isinstance(error.__cause__, openai.BadRequestError | openai.UnprocessableEntityError):
                 raise
         response = await self._send(client, request)
         self._asks_usage = False
