@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 
+import django
 import pytest
 
 from tests.environment import isolate
 
 isolate(keep_servers=os.environ.get("RAGFLOW_TEST_SERVERS") == "1")
+django.setup()  # conftest files below import models
 
 
 @pytest.fixture(scope="session")
