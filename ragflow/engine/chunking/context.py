@@ -51,7 +51,7 @@ def _text(pieces: Iterable[Piece]) -> str:
 def _surrounded(piece: Piece, before: str, after: Iterable[Piece], size: int) -> Piece:
     if size == 0:
         return piece
-    parts = (last_sentences(before, size), piece.text, first_sentences(_text(after), size))
+    parts = (last_sentences(before, size).rstrip(), piece.text, first_sentences(_text(after), size))
     return replace(piece, text="\n".join(part for part in parts if part))
 
 

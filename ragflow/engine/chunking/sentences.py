@@ -64,7 +64,7 @@ def last_sentences(text: str, limit: int) -> str:
             break
         kept.append(sentence)
         limit -= tokens
-    return "".join(reversed(kept)).strip()
+    return "".join(reversed(kept)).lstrip()
 
 
 def last_words(text: str, limit: int) -> str:
@@ -74,7 +74,7 @@ def last_words(text: str, limit: int) -> str:
         ending = ending[len(ending) // 4 + 1 :]
     if len(ending) < len(text) and " " in ending:
         ending = ending.partition(" ")[2]
-    return ending.strip()
+    return ending.lstrip()
 
 
 def _split_words(text: str, limit: int) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _split_words(text: str, limit: int) -> Iterator[str]:
     while start < len(text):
         window = text[start : start + size]
         part = truncate_tokens(window, limit)
-        if len(part) < len(window):
+        if start + len(part) < len(text):
             part = _to_word_end(part) or window[0]
         yield part
         start += len(part)
