@@ -32,7 +32,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def _facts() -> dict[str, str]:
     models = registry()
     return {
-        "Version": settings.SPECTACULAR_SETTINGS["VERSION"],
+        "Version": str(settings.SPECTACULAR_SETTINGS["VERSION"]),
         "Wire profile": settings.WIRE_PROFILE,
         "Chat model": models.default_chat_name,
         "Embedding model": models.default_embedding_name,

@@ -45,14 +45,22 @@ def build_api(routers: Iterable[Router]) -> NinjaAPI:
     api = NinjaAPI(docs_url=None, openapi_url=None, auth=APITokenAuth(), urls_namespace="streaming")
     for router in routers:
         api.add_router("", router)
-    api.add_exception_handler(Exception, lambda _request, exc: error_response(exc))
-    api.add_exception_handler(Http404, lambda _request, exc: error_response(exc))
-    api.add_exception_handler(HttpError, lambda _request, exc: error_response(MalformedBody(str(exc))))
+    api.add_exception_handler(Exception, _failed)
+    api.add_exception_handler(Http404, _failed)
+    api.add_exception_handler(HttpError, _unreadable)
     api.add_exception_handler(ValidationError, _invalid)
     return api
 
 
-def _invalid(_request: HttpRequest, exc: ValidationError) -> HttpResponse:
+def _failed(_request: HttpRequest, exc: Any) -> HttpResponse:
+    return error_response(exc)
+
+
+def _unreadable(_request: HttpRequest, exc: Any) -> HttpResponse:
+    return error_response(MalformedBody(str(exc), reference="<BadRequest '400: Bad Request'>"))
+
+
+def _invalid(_request: HttpRequest, exc: Any) -> HttpResponse:
     return error_response(InvalidArgument("; ".join(f"{error['loc'][-1]}: {error['msg']}" for error in exc.errors)))
 
 
@@ -71,10 +79,12 @@ def streaming_urls(api: NinjaAPI, methods: Mapping[str, frozenset[str]]) -> list
     """Return Ninja's routes, without its start page, made to answer every method as the rest of the API does."""
     patterns: dict[str, URLPattern] = {}
     for pattern in api.urls[0]:
+        assert isinstance(pattern, URLPattern)
         route = str(pattern.pattern)
         if route in methods and route not in patterns:  # the operations of one route share a view
-            pattern.callback = _answering_every_method(pattern.callback, methods[route])  # type: ignore[union-attr]
-            patterns[route] = pattern  # type: ignore[assignment]
+            view: Any = pattern.callback
+            pattern.callback = _answering_every_method(view, methods[route])
+            patterns[route] = pattern
     return list(patterns.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse
@@ -24,7 +25,7 @@ def success(data: Any = None, **extra: Any) -> Response:
 
 def http_request(request: Request) -> HttpRequest:
     """Return Django's request, whose body DRF has not parsed."""
-    return cast("HttpRequest", request._request)  # noqa: SLF001
+    return request._request  # noqa: SLF001
 
 
 def caller(request: Request) -> Principal:
@@ -64,13 +65,13 @@ class ResourceViewSet(ViewSet):
             raise errors.MethodNotAllowed
         super().initial(request, *args, **kwargs)
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return HttpResponse()  # DRF adds the header
 
     def get_authenticators(self) -> list[Any]:
         return [] if self._asks_for_options else super().get_authenticators()
 
-    def get_permissions(self) -> list[Any]:
+    def get_permissions(self) -> Sequence[Any]:
         return [] if self._asks_for_options else super().get_permissions()
 
     @property

@@ -15,7 +15,7 @@ DATA_DIR = _server.path(
     help="Folder for everything the installation writes: database, index, files, secrets, the cached embedding model.",
 )
 HOST = _server.text("RAGFLOW_HOST", "127.0.0.1", help="Address to listen on. 0.0.0.0 makes the server public.")
-PORT = _server.integer("RAGFLOW_PORT", 9380, minimum=1, help="TCP port to listen on.")
+PORT = _server.integer("RAGFLOW_PORT", 9380, help="TCP port to listen on. 0 takes a free one.")
 THREADS = _server.integer("RAGFLOW_THREADS", 8, minimum=1, help="Threads that serve ordinary (not streaming) requests.")
 WORKERS = _server.integer("RAGFLOW_WORKERS", 2, minimum=1, help="Documents that one worker process parses at a time.")
 

@@ -1,0 +1,204 @@
+"""The web process: `python -m ragflow.web`. Daphne, made safe for large uploads, slow readers and restarts.
+
+As shipped, Daphne parses multipart bodies in memory before the application sees them, keeps a whole request body in one
+queue and a whole response in one buffer, and drops running requests when it is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import sys
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragflow.settings")
+
+from daphne import http_protocol, server
+from django.conf import settings
+from twisted.internet import defer, reactor
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+log = logging.getLogger("ragflow.web")
+
+BACKLOG = 2048  # connections that may wait to be accepted; Twisted's own 50 refuses bursts
+BLOCK = 64 * 1024
+GRACE_SECONDS = 8.0  # for running requests when the server is stopped
+LINGER_SECONDS = 5.0  # for a client to notice a refusal while it is still sending
+
+
+@implementer(IPushProducer)
+class Request(http_protocol.WebRequest):  # type: ignore[misc]
+    """A request whose body stays in Twisted's temporary file and whose response waits for the client to read it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args, parsePOSTFormSubmission=False)
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+        self._refused = False
+
+    # The body: refused before it is read if its length is announced, else at the byte that is too many.
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802
+        super().gotLength(length)
+        if length is not None and length > settings.MAX_UPLOAD_BYTES:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        if not self._refused and self.content.tell() + len(data) > settings.MAX_UPLOAD_BYTES:
+            self._refuse()
+        if not self._refused:
+            super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
+        if self._refused:
+            self.channel.loseConnection()
+        else:
+            super().requestReceived(command, path, version)
+
+    def take_body(self) -> io.IOBase:
+        """Hand over the file that holds the body; Daphne finds an empty one."""
+        body, self.content = self.content, io.BytesIO()
+        return body  # type: ignore[no-any-return]
+
+    def _refuse(self) -> None:
+        """Answer at once. What still arrives is dropped for a moment, so that the client can read the answer."""
+        from apps.core.http import error_response
+        from ragflow.handlers import too_large
+
+        self._refused = True
+        self.requestHeaders.removeHeader(b"expect")  # else Twisted would ask for the body
+        response = error_response(too_large())
+        self.channel.write(
+            b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+            % (response.status_code, response.reason_phrase.encode(), len(response.content), response.content)
+        )
+        reactor.callLater(LINGER_SECONDS, self.channel.forceAbortClient)
+
+    # The response: Twisted calls the producer methods when its buffer is full, drained or gone.
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start" and self.channel is not None and not self.producer:
+            self.registerProducer(self, True)
+        super().handle_reply(message)
+
+    def finish(self) -> None:
+        if self.producer:
+            self.unregisterProducer()
+        super().finish()
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        self.may_write.set()
+        super().connectionLost(reason)
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self.may_write.clear()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self.may_write.set()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        self.may_write.set()
+
+
+http_protocol.WebRequest = Request  # Daphne's factory names its request class; it takes no other
+
+
+class Server(server.Server):  # type: ignore[misc]
+    """Daphne's server: streams bodies both ways, says where it listens, and lets requests finish when it stops."""
+
+    has_failed = False
+
+    def __init__(self, application: Any, **options: Any) -> None:
+        super().__init__(application=self._run_application, **options)
+        self._application = application
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if scope["type"] == "http":
+            scope["daphne.request"] = protocol
+            scope["daphne.body"] = protocol.take_body()
+        return super().create_application(protocol, scope)
+
+    async def _run_application(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        request, body = scope.pop("daphne.request"), scope.pop("daphne.body")
+
+        async def receive_from_file() -> Any:
+            part = body.read(BLOCK)
+            if not part:
+                return await receive()  # Daphne's own empty end of the body, then a disconnect
+            await asyncio.sleep(0)  # a large body must not keep the loop from other requests
+            return {"type": "http.request", "body": part, "more_body": True}
+
+        async def send_at_the_clients_pace(message: Any) -> None:
+            await send(message)
+            await request.may_write.wait()
+
+        with body:
+            await self._application(scope, receive_from_file, send_at_the_clients_pace)
+
+    def listen_success(self, port: Any) -> None:
+        super().listen_success(port)
+        host, number = self.listening_addresses[-1]
+        log.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, number)
+
+    def listen_error(self, failure: Any) -> None:
+        log.critical("Cannot listen: %s", failure.getErrorMessage())
+        self.has_failed = True
+        self.stop()
+
+    def kill_all_applications(self) -> Any:
+        """Let running requests finish (Twisted waits for the result before it stops)."""
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self._drain()))
+
+    async def _drain(self) -> None:
+        for listener in self.listeners:
+            listener.addCallback(lambda port: port.stopListening())
+        running = {
+            protocol: details["application_instance"]
+            for protocol, details in self.connections.items()
+            if "application_instance" in details
+        }
+        if not running:
+            return
+        log.info("Stopping; %d requests are running", len(running))
+        self._tell_they_are_gone(protocol for protocol in running if not isinstance(protocol, Request))
+        await asyncio.wait(running.values(), timeout=GRACE_SECONDS)
+        self._tell_they_are_gone(protocol for protocol, task in running.items() if not task.done())
+        await asyncio.wait(running.values(), timeout=1)  # streams persist what they have said
+
+    @staticmethod
+    def _tell_they_are_gone(protocols: Any) -> None:
+        """Make applications believe that their clients left, which is how they know to stop."""
+        for protocol in protocols:
+            kind = "http" if isinstance(protocol, Request) else "websocket"
+            protocol.application_queue.put_nowait({"type": f"{kind}.disconnect", "code": 1001})
+
+
+def log_request(protocol: str, action: str, details: dict[str, Any]) -> None:
+    """Log a finished request, for RAGFLOW_LOG_LEVEL=debug. Query strings may hold secrets and stay out."""
+    if (protocol, action) == ("http", "complete"):
+        path = details["path"].partition("?")[0]
+        log.debug("%s %s %s %.0f ms", details["method"], path, details["status"], details["time_taken"] * 1000)
+
+
+def main() -> int:
+    from ragflow.asgi import application
+
+    interface = settings.HOST.replace(":", r"\:")
+    web = Server(
+        application,
+        endpoints=[f"tcp:port={settings.PORT}:interface={interface}:backlog={BACKLOG}"],
+        action_logger=log_request,
+        server_name="",
+    )
+    web.run()
+    return 1 if web.has_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
