@@ -31,8 +31,16 @@ class Section:
     def __init__(self, title: str) -> None:
         self.title = title
 
-    def text(self, name: str, default: str = "", *, help: str, secret: bool = False) -> str:  # noqa: A002
-        DECLARED.append(Variable(name, default, help, self.title, secret))
+    def text(
+        self,
+        name: str,
+        default: str = "",
+        *,
+        shown_default: str | None = None,
+        help: str,  # noqa: A002
+        secret: bool = False,
+    ) -> str:
+        DECLARED.append(Variable(name, default if shown_default is None else shown_default, help, self.title, secret))
         return _read(name, secret=secret) or default
 
     def integer(self, name: str, default: int, *, minimum: int = 0, help: str) -> int:  # noqa: A002

@@ -45,7 +45,8 @@ DEBUG = False
 ALLOWED_HOSTS = _security.text(
     "RAGFLOW_ALLOWED_HOSTS",
     "127.0.0.1,localhost,[::1]" if HOST in {"127.0.0.1", "localhost", "::1"} else "*",
-    help="Host names that requests may name, separated by commas. All when the server listens publicly.",
+    shown_default="127.0.0.1,localhost,[::1]",
+    help="Host names that requests may name, separated by commas. Default of a server that listens publicly: all (*).",
 ).split(",")
 
 REGISTRATION_OPEN = _security.flag("RAGFLOW_REGISTRATION", False, help="Whether strangers may create accounts.")
