@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 from ragflow.engine.embedding.base import Embedder
-from ragflow.engine.errors import ModelNotFound
+from ragflow.engine.errors import ModelError, ModelNotFound
 from ragflow.engine.http import Endpoint
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.rerank.base import Reranker
@@ -263,6 +263,6 @@ class Registry:
         full_name = self._configured(named)
         try:
             host = self._endpoint_of(ModelSpec.parse(full_name)).host
-        except ModelNotFound as error:
+        except ModelError as error:
             return [ModelStatus(kind, full_name, available=False, default=full_name == default, reason=str(error))]
         return [ModelStatus(kind, full_name, available=True, default=full_name == default, reason=f"Asked at {host}.")]

@@ -112,6 +112,14 @@ class ModelServer:
         self._script.clear()
         self.exchanges.clear()
 
+    def wait_for_exchange(self, number: int = 1, timeout: float = 10.0) -> Exchange:
+        """Return the n-th request as soon as it is there."""
+        deadline = time.monotonic() + timeout
+        while len(self.exchanges) < number:
+            assert time.monotonic() < deadline, f"request {number} did not come"
+            time.sleep(0.005)
+        return self.exchanges[number - 1]
+
     # -- life ------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:

@@ -66,7 +66,7 @@ def _wraps(line: str, following: str) -> bool:
 def _sentences(unit: str) -> Iterator[str]:
     start = 0
     for match in END.finditer(unit):
-        if _is_inside(unit, match.start(), match.end()):
+        if _is_inside(unit, start, match.start(), match.end()):
             continue
         if sentence := unit[start : match.end()].strip():
             yield sentence
@@ -75,10 +75,10 @@ def _sentences(unit: str) -> Iterator[str]:
         yield rest
 
 
-def _is_inside(unit: str, stop: int, end: int) -> bool:
-    """Say whether a full stop belongs to an abbreviation, a number of a list, or goes on in lower case."""
+def _is_inside(unit: str, start: int, stop: int, end: int) -> bool:
+    """Say whether a full stop belongs to an abbreviation or a list number, or the text goes on in lower case."""
     if unit[stop] != ".":
         return False
     following = unit[end:].lstrip()[:1]
     before = unit[max(0, stop - 12) : stop + 1]
-    return following.islower() or bool(ABBREVIATION.search(before)) or unit[:stop].strip().isdecimal()
+    return following.islower() or bool(ABBREVIATION.search(before)) or unit[start:stop].strip().isdecimal()
