@@ -1,0 +1,111 @@
+"""E-mail: headers, text parts, HTML parts, and the attachments that a reader exists for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message
+from pathlib import Path
+
+from ragflow.engine.errors import ParseError
+from ragflow.engine.parsing import html
+from ragflow.engine.parsing.signatures import refuse_binary
+from ragflow.engine.parsing.source import Source
+from ragflow.engine.parsing.text import decode
+from ragflow.engine.types import Block, BlockKind, Notice
+
+FORWARDED = "message/rfc822"
+
+
+def read(source: Source) -> Iterator[Block | Notice]:
+    yield from _message(source, with_attachments=True)
+
+
+def _message(source: Source, *, with_attachments: bool) -> Iterator[Block | Notice]:
+    refuse_binary(source)
+    message = message_from_bytes(source.read_bytes(source.limits.max_bytes, "an e-mail"))
+    yield Block("\n".join(f"{name}: {_header(value)}" for name, value in message.items()), BlockKind.PLAIN)
+    parts = list(_parts(message))
+    bodies = [part for part in parts if not _is_attachment(part)]
+    plain = [_text(part) for part in bodies if part.get_content_type() != "text/html"]
+    yield from (Block(text, BlockKind.PLAIN) for text in plain)
+    for part in bodies:
+        if part.get_content_type() == "text/html":
+            yield from _new_blocks(source, _text(part), plain)
+    if with_attachments:
+        for part in parts:
+            if _is_attachment(part):
+                yield from _attachment(source, part)
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """Yield the leaves of the message; a forwarded message is one leaf."""
+    stack = [message]
+    while stack:
+        part = stack.pop()
+        if part.get_content_maintype() == "multipart" and part.is_multipart():
+            stack.extend(reversed([child for child in part.get_payload() if isinstance(child, Message)]))
+        else:
+            yield part
+
+
+def _is_attachment(part: Message) -> bool:
+    return (
+        part.get_content_disposition() == "attachment"
+        or part.get_content_type() == FORWARDED
+        or part.get_content_maintype() not in ("text", "multipart")
+    )
+
+
+def _new_blocks(source: Source, markup: str, plain: list[str]) -> Iterator[Block]:
+    """Yield the HTML part without what the plain part has said already: mail programs send both."""
+    html.check_markup_size(markup, source)
+    known = " ".join(" ".join(plain).split())
+    for block in html.blocks_of(markup):
+        if " ".join(block.text.split()) not in known:
+            yield block
+
+
+def _text(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    return decode(payload, part.get_content_charset() or "") if isinstance(payload, bytes) else ""
+
+
+def _header(value: object) -> str:
+    """Return a header with its encoded words decoded, on one line."""
+    text = str(value)
+    with suppress(HeaderParseError, LookupError, ValueError):  # else it is shown as it was sent
+        text = str(make_header(decode_header(text)))
+    return " ".join(text.split())
+
+
+def _attachment(source: Source, part: Message) -> Iterator[Block | Notice]:
+    from ragflow.engine.parsing.reader import read as read_any  # the reader's table of formats names this module
+
+    name = _header(part.get_filename() or "")
+    forwarded = part.get_content_type() == FORWARDED
+    if not name and not forwarded:
+        return  # inline pictures and signatures
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(_content(part))
+        file.flush()
+        attached = source.at(Path(file.name), name or "forwarded message.eml")
+        try:
+            if forwarded or attached.extension == "eml":
+                yield from _message(attached, with_attachments=False)
+            else:
+                yield from (item for item in read_any(attached) if isinstance(item, Block) or item.message)
+        except ParseError as error:
+            yield Notice(f"The attachment {attached.name} was left out: {error}")
+
+
+def _content(part: Message) -> bytes:
+    if part.get_content_type() == FORWARDED and part.is_multipart():
+        inner = part.get_payload(0)
+        return inner.as_bytes() if isinstance(inner, Message) else b""
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
