@@ -1,0 +1,75 @@
+"""Where an operator looks at assistants and conversations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest
+
+from apps.chats.models import Assistant, AssistantDataset, Message, Session
+
+
+class AssistantDatasetInline(admin.TabularInline):
+    model = AssistantDataset
+    extra = 0
+    raw_id_fields = ("dataset",)
+
+
+@admin.register(Assistant)
+class AssistantAdmin(admin.ModelAdmin):
+    list_display = ("name", "tenant", "chat_model", "sessions_count", "is_live", "created_at")
+    list_select_related = ("tenant",)
+    list_filter = ("tenant", ("deleted_at", admin.EmptyFieldListFilter))
+    search_fields = ("name", "id", "tenant__name")
+    readonly_fields = ("id", "tenant", "deleted_at", "created_at", "updated_at")
+    inlines = (AssistantDatasetInline,)
+    fieldsets = (
+        (None, {"fields": ("id", "tenant", "name", "description", "language")}),
+        ("Model", {"fields": ("chat_model", "generation_options", "rerank_model")}),
+        ("Prompt", {"fields": ("prompt_config", "metadata_filter")}),
+        ("Search", {"fields": ("similarity_threshold", "vector_similarity_weight", "top_n", "top_k")}),
+        ("Times", {"fields": ("created_at", "updated_at", "deleted_at")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Assistant]:
+        return super().get_queryset(request).annotate(_sessions=models.Count("sessions"))
+
+    @admin.display(ordering="_sessions", description="sessions")
+    def sessions_count(self, assistant: Assistant) -> int:
+        return assistant._sessions  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
+
+    @admin.display(boolean=True, description="live")
+    def is_live(self, assistant: Assistant) -> bool:
+        return assistant.deleted_at is None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # an assistant needs its tenant's models and datasets: it is created over the API
+
+
+class ReadOnly:
+    """What was said is looked at, not edited."""
+
+    def has_add_permission(self, *_args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_args: Any) -> bool:
+        return False
+
+
+class MessageInline(ReadOnly, admin.TabularInline):
+    model = Message
+    fields = ("role", "content", "interrupted", "created_at")
+    can_delete = False
+    show_change_link = False
+
+
+@admin.register(Session)
+class SessionAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("name", "assistant", "user_id", "created_at", "updated_at")
+    list_select_related = ("assistant",)
+    list_filter = ("assistant__tenant",)
+    search_fields = ("name", "id", "user_id", "assistant__name")
+    fields = ("id", "assistant", "name", "user_id", "created_at", "updated_at")
+    inlines = (MessageInline,)

@@ -1,0 +1,91 @@
+"""How the OpenAPI document describes chats: what to send, in short."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_OBJECT: Schema = {"type": "object"}
+_IDS: Schema = {"type": "array", "items": _TEXT}
+
+
+def _body(properties: Schema, *, required: tuple[str, ...] = ()) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties}
+    return {"application/json": schema | ({"required": list(required)} if required else {})}
+
+
+def _query(**types: type) -> list[OpenApiParameter]:
+    paging: dict[str, type] = {"page": int, "page_size": int, "orderby": str, "desc": bool}
+    return [OpenApiParameter(name, type_) for name, type_ in {**types, **paging}.items()]
+
+
+CHAT = _body(
+    {
+        "name": _TEXT,
+        "avatar": _TEXT,
+        "description": _TEXT,
+        "dataset_ids": _IDS,
+        "llm": {
+            "type": "object",
+            "description": "`model_name` and generation options",
+            "example": {"model_name": "gpt-4o-mini@OpenAI", "temperature": 0.1},
+        },
+        "prompt": {
+            "type": "object",
+            "description": "System text, variables and how to search",
+            "example": {"prompt": "Answer from this: {knowledge}", "top_n": 6, "similarity_threshold": 0.2},
+        },
+    }
+)
+CHAT_FILTERS = _query(id=str, name=str)
+SESSION = _body({"name": _TEXT, "user_id": _TEXT})
+SESSION_FILTERS = _query(id=str, name=str, user_id=str)
+IDS = _body({"ids": {**_IDS, "nullable": True, "description": "Empty or null: all."}})
+ENVELOPE: Schema = {
+    "type": "object",
+    "required": ["code"],
+    "properties": {"code": {"type": "integer"}, "message": _TEXT, "data": {}},
+    "example": {"code": 0, "data": {}},
+}
+
+_STREAM = {"description": "A JSON answer, or server-sent events when `stream` is true (the default)."}
+
+
+def _streaming(body: Schema, answer: Schema) -> Schema:
+    content = {"application/json": {"schema": answer}, "text/event-stream": {"schema": _TEXT}}
+    return {
+        "requestBody": {"content": {kind: {"schema": schema} for kind, schema in body.items()}, "required": True},
+        "responses": {200: {**_STREAM, "content": content}},
+    }
+
+
+COMPLETION = _streaming(
+    _body(
+        {
+            "question": _TEXT,
+            "session_id": {**_TEXT, "description": "Empty: a session is created and its opener answered."},
+            "stream": {"type": "boolean", "default": True},
+            "quote": {"type": "boolean", "default": True},
+            "doc_ids": {**_TEXT, "description": "Search only these documents, separated by commas."},
+            "user_id": _TEXT,
+            "name": _TEXT,
+        }
+    ),
+    ENVELOPE,
+)
+OPENAI_COMPLETION = _streaming(
+    _body(
+        {
+            "model": _TEXT,
+            "messages": {"type": "array", "items": _OBJECT, "example": [{"role": "user", "content": "Who wrote it?"}]},
+            "stream": {"type": "boolean", "default": True},
+            "extra_body": {"type": "object", "example": {"reference": True}},
+        },
+        required=("model", "messages"),
+    ),
+    {"type": "object", "description": "An OpenAI chat completion"},
+)

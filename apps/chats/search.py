@@ -1,0 +1,82 @@
+"""What an assistant searches: its datasets with the models and numbers of its settings, ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from apps.accounts import language_models
+from apps.chats.models import Assistant
+from apps.core.errors import DataError
+from apps.core.threads import in_database
+from apps.core.wire_profile import profile
+from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
+from apps.documents.models import Document
+from ragflow.engine.docstore.base import DocStore
+from ragflow.engine.embedding.base import Embedder
+from ragflow.engine.generation.chat import NOTHING
+from ragflow.engine.generation.matching import HybridSimilarity
+from ragflow.engine.rerank.base import Reranker
+from ragflow.engine.retrieval import RetrievalRequest, aretrieve
+from ragflow.engine.types import Retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Finds passages for a text, and afterwards knows the metadata of the documents they are from."""
+
+    store: DocStore
+    embedder: Embedder
+    reranker: Reranker | None
+    request: RetrievalRequest
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    async def __call__(self, text: str) -> Retrieval:
+        if self.request.page_size <= 0:
+            return NOTHING
+        request = replace(self.request, question=text)
+        found = await aretrieve(self.store, request, embedder=self.embedder, reranker=self.reranker)
+        if found.passages:
+            ids = {passage.chunk.document_id for passage in found.passages}
+            self.metadata.update(await in_database(_metadata_of, ids))
+        return found
+
+    @property
+    def similarities(self) -> HybridSimilarity:
+        weight = self.request.vector_weight(self.embedder.default_vector_weight)
+        return HybridSimilarity(self.store, self.embedder, weight)
+
+
+async def find_nothing(_text: str) -> Retrieval:
+    """Stands for a search where there is no dataset, or none any more."""
+    return NOTHING
+
+
+def search_of(assistant: Assistant, datasets: Sequence[KnowledgeBase], document_ids: tuple[str, ...] | None) -> Search:
+    """Prepare the search of an assistant. Raises DataError if its datasets do not go together, ModelNotFound."""
+    models = {dataset.embedding_model.partition("@")[0] for dataset in datasets}
+    if len(models) > 1:
+        raise DataError("Knowledge bases use different embedding models.")
+    return Search(
+        store=doc_store(),
+        embedder=language_models.embedder_for(datasets[0].embedding_model),
+        reranker=language_models.reranker_for(assistant.rerank_model) if assistant.rerank_model else None,
+        request=RetrievalRequest(
+            dataset_ids=tuple(dataset.pk for dataset in datasets),
+            question="",
+            document_ids=document_ids,
+            page_size=assistant.top_n,
+            similarity_threshold=assistant.similarity_threshold,
+            vector_similarity_weight=assistant.vector_similarity_weight,
+            top_k=max(assistant.top_k, 1),
+            pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
+            candidates=profile().retrieval_candidates,
+        ),
+    )
+
+
+def _metadata_of(document_ids: set[str]) -> dict[str, dict[str, Any]]:
+    rows = Document.objects.filter(pk__in=document_ids).exclude(meta_fields={})
+    return dict(rows.values_list("pk", "meta_fields"))

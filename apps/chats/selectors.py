@@ -1,0 +1,120 @@
+"""Reading assistants, sessions and messages, always of one tenant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from django.db import models
+
+from apps.chats.models import Assistant, AssistantDataset, Message, Session
+from apps.core.errors import BadValue
+from apps.core.names import name_key
+from apps.core.principal import Principal
+from apps.datasets.models import KnowledgeBase
+from apps.datasets.selectors import accessible_datasets
+
+_TIMES = {
+    "create_time": "created_at",
+    "create_date": "created_at",
+    "update_time": "updated_at",
+    "update_date": "updated_at",
+}
+_ASSISTANT_COLUMNS = {
+    **_TIMES,
+    "id": "id",
+    "tenant_id": "tenant_id",
+    "name": "name",
+    "description": "description",
+    "icon": "avatar",
+    "language": "language",
+    "llm_id": "chat_model",
+    "prompt_type": "prompt_type",
+    "similarity_threshold": "similarity_threshold",
+    "vector_similarity_weight": "vector_similarity_weight",
+    "top_n": "top_n",
+    "top_k": "top_k",
+    "do_refer": "do_refer",
+    "rerank_id": "rerank_model",
+}
+_SESSION_COLUMNS = {**_TIMES, "id": "id", "dialog_id": "assistant_id", "name": "name", "user_id": "user_id"}
+
+
+def assistants_of(principal: Principal) -> models.QuerySet[Assistant]:
+    return Assistant.objects.filter(tenant_id=principal.tenant_id, deleted_at=None)
+
+
+def assistant_of(principal: Principal, assistant_id: str) -> Assistant | None:
+    return assistants_of(principal).filter(pk=assistant_id).select_related("tenant").first()
+
+
+def matching_assistants(principal: Principal, *, assistant_id: str = "", name: str = "") -> models.QuerySet[Assistant]:
+    """Return the caller's assistants with this id and this name, in any letter case. Empty means any."""
+    assistants = assistants_of(principal)
+    if assistant_id:
+        assistants = assistants.filter(pk=assistant_id)
+    if name:
+        assistants = assistants.filter(name_key=name_key(name))
+    return assistants
+
+
+def datasets_of(principal: Principal, assistants: Iterable[Assistant]) -> dict[str, list[KnowledgeBase]]:
+    """Return the datasets that each assistant answers from, by its id. Those deleted or withdrawn since are left out.
+
+    One query for all assistants.
+    """
+    links = AssistantDataset.objects.filter(
+        assistant__in=list(assistants), dataset__in=accessible_datasets(principal)
+    ).select_related("dataset")
+    datasets: dict[str, list[KnowledgeBase]] = defaultdict(list)
+    for link in links.order_by("position"):
+        if link.dataset is not None:
+            datasets[link.assistant_id].append(link.dataset)
+    return datasets
+
+
+def sessions_of(assistant: Assistant) -> models.QuerySet[Session]:
+    return Session.objects.filter(assistant=assistant)
+
+
+def matching_sessions(
+    assistant: Assistant, *, session_id: str = "", name: str = "", user_id: str = ""
+) -> models.QuerySet[Session]:
+    """Return the sessions of an assistant with this id, name and user. Empty means any."""
+    wanted = {"pk": session_id, "name": name, "user_id": user_id}
+    return sessions_of(assistant).filter(**{column: value for column, value in wanted.items() if value})
+
+
+def session_under(principal: Principal, assistant_id: str, session_id: str) -> Session | None:
+    """Return a session of one of the caller's assistants, which may be deleted."""
+    return (
+        Session.objects.filter(pk=session_id, assistant_id=assistant_id, assistant__tenant_id=principal.tenant_id)
+        .select_related("assistant")
+        .first()
+    )
+
+
+def recent_messages(session: Session, limit: int) -> list[Message]:
+    """Return the last messages of a session, oldest first. The cost does not depend on how many came before."""
+    newest = Message.objects.filter(session=session).order_by("-id").defer("reference", "thoughts")[:limit]
+    return list(newest)[::-1]
+
+
+def order_assistants(column: str, *, descending: bool) -> list[str]:
+    """Translate `orderby`. Raises BadValue for an unknown column."""
+    return _ordering(_ASSISTANT_COLUMNS, "Dialog", column, descending)
+
+
+def order_sessions(column: str, *, descending: bool) -> list[str]:
+    """Translate `orderby`. Raises BadValue for an unknown column."""
+    return _ordering(_SESSION_COLUMNS, "Conversation", column, descending)
+
+
+def _ordering(columns: Mapping[str, str], table: str, column: str, descending: bool) -> list[str]:
+    if column not in columns:
+        raise BadValue(
+            f"`orderby` must be one of {', '.join(columns)}, not {column!r}.",
+            reference=f"""AttributeError("type object '{table}' has no attribute '{column}'")""",
+        )
+    sign = "-" if descending else ""
+    return [sign + columns[column], f"{sign}id"]

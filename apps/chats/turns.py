@@ -1,0 +1,264 @@
+"""A turn of a conversation: everything is read before it, everything is written after it.
+
+`open_turn` and `open_openai_turn` do all reads and checks; no database connection is held once they return. `answered`
+lets the engine speak and keeps the exchange, also when the client leaves half way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.utils import timezone
+
+from apps.accounts import language_models
+from apps.accounts.authentication import principal_of_header
+from apps.chats import asked as asking
+from apps.chats import schemas, selectors, services
+from apps.chats.asked import Asked
+from apps.chats.models import Assistant, Session
+from apps.chats.prompt_config import parameters_of
+from apps.chats.search import Search, find_nothing, search_of
+from apps.chats.wire import reference_of_answer, reference_to_wire
+from apps.core.errors import BadValue, DataError, NotFound
+from apps.core.principal import Principal
+from apps.core.threads import in_database
+from apps.datasets.models import KnowledgeBase
+from apps.datasets.selectors import datasets_by_id
+from ragflow.engine.generation.chat import NOTHING, chat
+from ragflow.engine.generation.turn import Turn
+from ragflow.engine.llm.base import ChatModel
+from ragflow.engine.types import Answer, Delta, Event, Message, Retrieval, Retrieved, Thinking
+
+HISTORY_MESSAGES = 50
+"""How far back a conversation is read. More would rarely fit into a context window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What a completion without a session answers: a new session's opener."""
+
+    session_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A turn that only needs the engine now. Without a session nothing of it is kept."""
+
+    turn: Turn
+    model: ChatModel
+    search: Search | None
+    session_id: str = ""
+    message_id: UUID = field(default_factory=uuid4)
+
+
+# -- opening -------------------------------------------------------------------------------------------------------
+
+
+def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> OpenTurn | Greeting:
+    """Read and check everything for a completion. Without a session, create one and only greet.
+
+    Raises NotFound, DataError and BadValue; the order of the checks is part of the contract.
+    """
+    assistant = _assistant(principal, chat_id)
+    session = _session(assistant, body.get("session_id"))
+    asks = session is not None and bool(body.get("question"))
+    asking.refuse_metadata_condition(body.get("metadata_condition"), applies=asks)
+    if session is None:
+        return _greet(assistant, body)
+    messages = selectors.recent_messages(session, HISTORY_MESSAGES)
+    history = [Message(_role(message.role), message.content) for message in messages]
+    return _open(principal, assistant, asking.read_completion(body, history), session_id=session.pk)
+
+
+def open_openai_turn(authorization: str | None, chat_id: str, body: Mapping[str, Any]) -> OpenTurn:
+    """The same for a completion in OpenAI's form, whose history is the messages sent along."""
+    principal = principal_of_header(authorization)
+    condition = asking.openai_extra(body, "metadata_condition")
+    asking.check_openai_messages(body["messages"])
+    assistant = _assistant(principal, chat_id)
+    asking.refuse_metadata_condition(condition)
+    return _open(principal, assistant, asking.read_openai(body))
+
+
+def _assistant(principal: Principal, chat_id: str) -> Assistant:
+    assistant = selectors.assistant_of(principal, chat_id)
+    if assistant is None:
+        raise NotFound(f"You don't own the chat {chat_id}")
+    return assistant
+
+
+def _session(assistant: Assistant, session_id: Any) -> Session | None:
+    """Return the session that a completion continues, None if it names none."""
+    if not session_id:
+        return None
+    session = selectors.sessions_of(assistant).filter(pk=str(session_id)).first()
+    if session is None:
+        raise NotFound(f"You don't own the session {session_id}")
+    return session
+
+
+def _greet(assistant: Assistant, body: Mapping[str, Any]) -> Greeting:
+    if "name" in body and not body["name"]:
+        sentence = "`name` can not be empty."
+        raise BadValue(sentence, reference=repr(AssertionError(sentence)))
+    session = services.create_session(assistant=assistant, data=schemas.session(body), greeted_at=timezone.now())
+    return Greeting(session.pk, services.opener_of(assistant))
+
+
+def _role(role: str) -> Any:
+    return "user" if role == "user" else "assistant"
+
+
+def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_id: str = "") -> OpenTurn:
+    if assistant.metadata_filter.get("method") in {"auto", "semi_auto", "manual"}:
+        raise DataError("The metadata filter of this chat is not supported yet: remove its `meta_data_filter`.")
+    datasets = _datasets(principal, assistant, asked.dataset_ids)
+    search = search_of(assistant, datasets, asked.document_ids) if datasets else None
+    prompt = assistant.prompt_config
+    quote = asked.quote and bool(prompt.get("quote", True))
+    return OpenTurn(
+        turn=Turn(
+            question=asked.question,
+            history=tuple(asked.history),
+            system=_text(prompt.get("system")),
+            parameters=parameters_of(prompt),
+            values=asked.values,
+            has_datasets=bool(datasets) or assistant.dataset_links.exists(),
+            metadata=search.metadata if search else {},
+            empty_response=_text(prompt.get("empty_response")),
+            options=assistant.generation_options,
+            quote=quote,
+            insert_citations=quote and not asked.streams,
+            refine_multiturn=bool(prompt.get("refine_multiturn")),
+            keyword=bool(prompt.get("keyword")),
+            cross_languages=_languages(prompt.get("cross_languages")),
+        ),
+        model=language_models.chat_model_for(assistant.tenant, assistant.chat_model),
+        search=search,
+        session_id=session_id,
+    )
+
+
+def _datasets(principal: Principal, assistant: Assistant, further: Sequence[str]) -> list[KnowledgeBase]:
+    """Return the assistant's datasets and those that the request adds. Raises NotFound for one that is not there."""
+    own = selectors.datasets_of(principal, [assistant]).get(assistant.pk, [])
+    if not further:
+        return own
+    found = datasets_by_id(principal, further)
+    for dataset_id in further:
+        if dataset_id not in found:
+            raise NotFound(f"You don't own the dataset {dataset_id}")
+    return list({dataset.pk: dataset for dataset in [*own, *found.values()]}.values())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _languages(value: Any) -> tuple[str, ...]:
+    return tuple(str(name) for name in value) if isinstance(value, list) else ()
+
+
+# -- answering -----------------------------------------------------------------------------------------------------
+
+
+async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
+    """Yield the events of a turn. The exchange is kept before its Answer is passed on.
+
+    When the client leaves (the task is cancelled, or the generator closed), what was said so far is kept, marked as
+    interrupted, and the request to the model ends at once. After an error nothing is kept.
+    """
+    said = _Said()
+    search = opened.search
+    try:
+        events = chat(
+            opened.turn,
+            model=opened.model,
+            retrieve=search or find_nothing,
+            similarities=search.similarities if search else None,
+        )
+        async with aclosing(events):
+            async for event in events:
+                said.hear(event)
+                if isinstance(event, Answer):
+                    await _keep(_exchange(opened, event))
+                yield event
+    except (asyncio.CancelledError, GeneratorExit):
+        if said.is_partial:
+            await _keep(_partial_exchange(opened, said))
+        raise
+
+
+class _Said:
+    """What has been said so far."""
+
+    def __init__(self) -> None:
+        self.retrieval: Retrieval = NOTHING
+        self.answered = False
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case Retrieved(retrieval):
+                self.retrieval = retrieval
+            case Delta(text):
+                self._texts.append(text)
+            case Thinking(text):
+                self._thoughts.append(text)
+            case Answer():
+                self.answered = True
+
+    @property
+    def is_partial(self) -> bool:
+        return bool(self._texts or self._thoughts) and not self.answered
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    @property
+    def thoughts(self) -> str:
+        return "".join(self._thoughts)
+
+
+def _exchange(opened: OpenTurn, answer: Answer) -> services.Exchange:
+    return services.Exchange(
+        session_id=opened.session_id,
+        pair_id=opened.message_id,
+        question=opened.turn.question,
+        answer=answer.text,
+        thoughts=answer.thoughts,
+        reference=reference_of_answer(answer, quote=opened.turn.quote),
+    )
+
+
+def _partial_exchange(opened: OpenTurn, said: _Said) -> services.Exchange:
+    return services.Exchange(
+        session_id=opened.session_id,
+        pair_id=opened.message_id,
+        question=opened.turn.question,
+        answer=said.text,
+        thoughts=said.thoughts,
+        reference=reference_to_wire(said.retrieval) if opened.turn.quote else {},
+        interrupted=True,
+    )
+
+
+_writes: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
+
+
+async def _keep(exchange: services.Exchange) -> None:
+    """Store an exchange in one short transaction, which a cancellation does not interrupt."""
+    if not exchange.session_id:
+        return
+    write = asyncio.ensure_future(in_database(services.record_exchange, exchange=exchange))
+    _writes.add(write)
+    write.add_done_callback(_writes.discard)
+    await asyncio.shield(write)

@@ -1,0 +1,151 @@
+"""Assistants, sessions, messages and references as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from apps.chats.models import Assistant, Message, Session
+from apps.chats.prompt_config import public_names
+from apps.core.clock import timestamps
+from apps.datasets.models import KnowledgeBase
+from ragflow.engine.types import Answer, Passage, Retrieval
+
+_SHORT_CHUNK = ("id", "content", "document_id", "document_name", "dataset_id", "image_id", "positions")
+
+
+def assistant_to_wire(assistant: Assistant) -> dict[str, Any]:
+    """Return what a creation and a list have in common."""
+    return {
+        "id": assistant.pk,
+        "tenant_id": assistant.tenant_id,
+        "name": assistant.name,
+        "avatar": assistant.avatar,
+        "description": assistant.description,
+        "language": assistant.language,
+        "llm": {**assistant.generation_options, "model_name": assistant.chat_model},
+        "prompt": _prompt_to_wire(assistant),
+        "prompt_type": assistant.prompt_type,
+        "meta_data_filter": assistant.metadata_filter,
+        "do_refer": assistant.do_refer,
+        "status": "1",
+        **timestamps(assistant.created_at, assistant.updated_at),
+    }
+
+
+def _prompt_to_wire(assistant: Assistant) -> dict[str, Any]:
+    return {
+        **public_names(assistant.prompt_config),
+        "similarity_threshold": assistant.similarity_threshold,
+        "keywords_similarity_weight": 1 - assistant.vector_similarity_weight,
+        "top_n": assistant.top_n,
+        "rerank_model": assistant.rerank_model,
+    }
+
+
+def listed_assistant_to_wire(assistant: Assistant, datasets: Iterable[KnowledgeBase]) -> dict[str, Any]:
+    return {
+        **assistant_to_wire(assistant),
+        "top_k": assistant.top_k,
+        "datasets": [stored_dataset_to_wire(dataset) for dataset in datasets],
+    }
+
+
+def stored_dataset_to_wire(dataset: KnowledgeBase) -> dict[str, Any]:
+    """Return a dataset by the contract's stored names, which differ from those of the datasets endpoints."""
+    return {
+        "id": dataset.pk,
+        "avatar": dataset.avatar,
+        "tenant_id": dataset.tenant_id,
+        "name": dataset.name,
+        "language": dataset.language,
+        "description": dataset.description,
+        "embd_id": dataset.embedding_model,
+        "permission": dataset.permission,
+        "created_by": dataset.tenant_id,
+        "doc_num": dataset.document_count,
+        "token_num": dataset.token_count,
+        "chunk_num": dataset.chunk_count,
+        "similarity_threshold": dataset.similarity_threshold,
+        "vector_similarity_weight": dataset.vector_similarity_weight,
+        "parser_id": dataset.chunk_method,
+        "pipeline_id": dataset.pipeline_id,
+        "parser_config": dataset.parser_config,
+        "pagerank": dataset.pagerank,
+        "graphrag_task_id": None,
+        "graphrag_task_finish_at": None,
+        "raptor_task_id": None,
+        "raptor_task_finish_at": None,
+        "mindmap_task_id": None,
+        "mindmap_task_finish_at": None,
+        "status": "1",
+        **timestamps(dataset.created_at, dataset.updated_at),
+    }
+
+
+def session_to_wire(session: Session, messages: Iterable[Message]) -> dict[str, Any]:
+    return {
+        "id": session.pk,
+        "chat_id": session.assistant_id,
+        "name": session.name,
+        "user_id": session.user_id,
+        "messages": [message_to_wire(message) for message in messages],
+        **timestamps(session.created_at, session.updated_at),
+    }
+
+
+def message_to_wire(message: Message) -> dict[str, Any]:
+    """Return one message. Thoughts precede an answer, and each reference is that of its own answer."""
+    shown: dict[str, Any] = {"role": message.role, "content": with_thoughts(message.content, message.thoughts)}
+    if message.pair_id:
+        shown["id"] = str(message.pair_id)
+    if message.role == Message.Role.USER:
+        return shown
+    if message.created_at:
+        shown["created_at"] = message.created_at.timestamp()
+    if message.reference and message.reference.get("chunks"):
+        shown["reference"] = [{name: chunk.get(name) for name in _SHORT_CHUNK} for chunk in message.reference["chunks"]]
+    if message.interrupted:
+        shown["interrupted"] = True
+    return shown
+
+
+def with_thoughts(answer: str, thoughts: str) -> str:
+    return f"<think>{thoughts}</think>{answer}" if thoughts else answer
+
+
+def reference_of_answer(answer: Answer, *, quote: bool) -> dict[str, Any]:
+    """Return the reference of an answer: empty unless passages were shown and quoting is on."""
+    if answer.grounded and not (quote and answer.retrieval.passages):
+        return {}
+    return reference_to_wire(answer.retrieval)
+
+
+def reference_to_wire(retrieval: Retrieval) -> dict[str, Any]:
+    """Return every passage, so that `[ID:n]` indexes the list, and the documents, most passages first."""
+    return {
+        "total": retrieval.total,
+        "chunks": [passage_to_wire(passage) for passage in retrieval.passages],
+        "doc_aggs": [
+            {"doc_name": item.document_name, "doc_id": item.document_id, "count": item.count}
+            for item in sorted(retrieval.documents, key=lambda item: -item.count)
+        ],
+    }
+
+
+def passage_to_wire(passage: Passage) -> dict[str, Any]:
+    chunk = passage.chunk
+    return {
+        "id": chunk.id,
+        "content": chunk.content,
+        "document_id": chunk.document_id,
+        "document_name": chunk.document_name,
+        "dataset_id": chunk.dataset_id,
+        "image_id": chunk.image_id,
+        "positions": [[at.page, at.left, at.right, at.top, at.bottom] for at in chunk.positions],
+        "url": None,
+        "similarity": passage.similarity,
+        "vector_similarity": passage.vector_similarity,
+        "term_similarity": passage.term_similarity,
+        "doc_type": chunk.kind,
+    }
