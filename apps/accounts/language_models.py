@@ -1,4 +1,4 @@
-"""The models of this installation, as Django code asks for them: one registry per process, and what a tenant prefers."""
+"""The language models of this installation: one registry per process, and what a tenant prefers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apps.core.errors import InvalidArgument
 from apps.core.once import once
 from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.llm.base import ChatModel
-from ragflow.engine.registry import OPENAI, ModelSpec, Registry
+from ragflow.engine.registry import EXTRACTIVE, OPENAI, ModelSpec, Registry
 from ragflow.engine.rerank.base import Reranker
 
 
@@ -59,6 +59,27 @@ def require_embedding_model(name: str, tenant: Tenant) -> None:
         raise InvalidArgument(f"Unsupported model: <{name}>")
     if not is_configured:
         raise InvalidArgument(f"Unauthorized model: <{name}>")
+
+
+def offers_chat_model(name: str, tenant: Tenant) -> bool:
+    """Tell whether a tenant may chat with the model of this name; nobody is called over the network.
+
+    A name without a provider must be that of a default model: any other could be a mistake that shows only when asked.
+    """
+    defaults = {default_chat_name(tenant), registry().default_chat_name, EXTRACTIVE}
+    spec = _spec_of(name)
+    if name in defaults or (not spec.provider and name in {ModelSpec.parse(known).model for known in defaults}):
+        return True
+    return bool(spec.model and spec.provider) and spec.provider in _configured_providers()
+
+
+def offers_reranker(name: str) -> bool:
+    """Tell whether a rerank model of this name can be used; nobody is called over the network."""
+    default = registry().default_rerank_name
+    if default and name in {default, ModelSpec.parse(default).model}:
+        return True
+    spec = _spec_of(name)
+    return bool(spec.model and spec.provider) and spec.provider in _configured_providers()
 
 
 def _spec_of(name: str) -> ModelSpec:

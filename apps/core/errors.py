@@ -197,6 +197,8 @@ def _deliberate(exc: BaseException) -> RagflowError | None:
 def _from_engine(exc: engine.EngineError) -> RagflowError:
     if isinstance(exc, engine.InvalidQuery):
         return BadValue(str(exc), reference=f"ValueError({str(exc)!r})")
+    if isinstance(exc, engine.MissingParameter):
+        return BadValue(str(exc), reference=f"KeyError({f'Miss parameter: {exc.key}'!r})")
     if isinstance(exc, engine.ModelNotFound):
         return DataError(str(exc), reference=f"LookupError({str(exc)!r})")
     if isinstance(exc, engine.ModelError):

@@ -31,6 +31,7 @@ class WireProfile:
     retrieval_candidates: Literal["fused", "text_first"]
     counts_every_added_chunk: bool  # adding a chunk that exists counts again
     keeps_token_copy: bool  # tokens can be listed in full, from an encrypted copy
+    provider_failure_is_answer: bool  # an OpenAI client reads of it in the text of an ordinary completion
 
     def outcome(self, key: str, status: int, code: int) -> tuple[int, int]:
         """Return (HTTP status, code) for an error with this key and these honest values."""
@@ -60,6 +61,7 @@ STANDARD = WireProfile(
     retrieval_candidates="fused",
     counts_every_added_chunk=False,
     keeps_token_copy=False,
+    provider_failure_is_answer=False,
 )
 EXACT = WireProfile(
     name="exact",
@@ -69,6 +71,7 @@ EXACT = WireProfile(
     retrieval_candidates="text_first",
     counts_every_added_chunk=True,
     keeps_token_copy=True,
+    provider_failure_is_answer=True,
 )
 
 
