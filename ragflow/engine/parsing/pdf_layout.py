@@ -50,7 +50,7 @@ def style_of(pages: Sequence[Page]) -> Style:
 
 def without_running_heads(page: Page, style: Style) -> list[Line]:
     """Return the page's lines without headers, footers and page numbers, unless there is nothing else on it."""
-    kept = [line for line in page.lines if not style.running_heads.intersection(_heads(page, line))]
+    kept = [line for line in page.lines if not style.running_heads.intersection(_heads(page, line, style.body_size))]
     return kept or list(page.lines)
 
 
@@ -137,17 +137,12 @@ def _running_heads(pages: Sequence[Page], body_size: float) -> frozenset[Running
     found = Counter(
         head
         for page in pages
-        for head in {
-            head
-            for line in page.lines
-            if line.size <= body_size * HEADING_RATIO and _stands_apart(page, line)
-            for head in _heads(page, line)
-        }
+        for head in {head for line in page.lines if _stands_apart(page, line) for head in _heads(page, line, body_size)}
     )
     return frozenset(
         head
         for head, count in found.items()
-        if count >= (2 if ONLY_NUMBER.fullmatch(head[0].replace("#", "")) else 3) and count >= 0.4 * len(pages)
+        if count >= 0.4 * len(pages) and count >= (2 if ONLY_NUMBER.fullmatch(head[0].replace("#", "")) else 3)
     )
 
 
@@ -163,8 +158,11 @@ def _in_margin(page: Page, line: Line) -> bool:
     return line.bottom < page.height * MARGIN or line.top > page.height * (1 - MARGIN)
 
 
-def _heads(page: Page, line: Line) -> set[RunningHead]:
-    """Return the running heads that a line may be: as it is, or with a page number at its end or beginning."""
+def _heads(page: Page, line: Line, body_size: float) -> set[RunningHead]:
+    """Return the running heads that a line may be: as it is, or with a page number at its end or beginning.
+
+    Large type that counts with the pages, as in "Chapter 2", is a title of the text.
+    """
     if not _in_margin(page, line):
         return set()
     heads = {(line.text, 0)}
@@ -172,5 +170,6 @@ def _heads(page: Page, line: Line) -> set[RunningHead]:
         if match := pattern.fullmatch(line.text):
             parts = match.groupdict()
             text = f"{parts.get('before', '').strip()}#{parts['after'].strip()}"
-            heads.add((text, int(parts["number"]) - page.number))
+            if line.size <= body_size * HEADING_RATIO or ONLY_NUMBER.fullmatch(text.replace("#", "")):
+                heads.add((text, int(parts["number"]) - page.number))
     return heads

@@ -76,6 +76,7 @@ def parse(
     is, and OSError when the file system fails.
     """
     source = Source(path, name, options, limits)
+    source.clock.start()
     characters = 0
     for item in read(source):
         if isinstance(item, Block):
@@ -84,8 +85,10 @@ def parse(
                 raise LimitExceeded(
                     f"{name} holds more than {limits.max_characters} characters of text. Split the file."
                 )
-        yield item
         source.check_time()
+        source.clock.stop()
+        yield item
+        source.clock.start()
 
 
 def read(source: Source) -> Iterator[Block | Notice]:

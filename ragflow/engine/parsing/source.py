@@ -22,7 +22,7 @@ class Limits:
     max_ratio: float = 200.0  # unpacked size / file size of an archive; real office files stay under 100
     max_pages: int = 3000  # pages, slides or frames that are asked for
     max_characters: int = 50_000_000  # text taken out of the file
-    max_seconds: float = 900.0  # wall time, checked between pages and items
+    max_seconds: float = 900.0  # spent in reading, checked between pages and items
     max_memory: int = 2 * GIB  # address space of a helper process
 
 
@@ -39,6 +39,24 @@ class ParseOptions:
         return self.layout_recognize == "Plain Text"
 
 
+class Clock:
+    """Counts the seconds spent in reading; it stands still while the caller works on what was read."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+        self._since: float | None = None
+
+    def start(self) -> None:
+        self._since = time.monotonic()
+
+    def stop(self) -> None:
+        self._spent = self.seconds()
+        self._since = None
+
+    def seconds(self) -> float:
+        return self._spent + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One file to read. `name` is what its owner calls it and decides the format; `path` is where it lies."""
@@ -47,7 +65,7 @@ class Source:
     name: str
     options: ParseOptions
     limits: Limits
-    started: float = field(default_factory=time.monotonic)
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def extension(self) -> str:
@@ -69,10 +87,10 @@ class Source:
 
     def seconds_left(self) -> float:
         """Return what remains of the time limit, at least a millisecond (so that it can be a timeout)."""
-        return max(self.limits.max_seconds - (time.monotonic() - self.started), 0.001)
+        return max(self.limits.max_seconds - self.clock.seconds(), 0.001)
 
     def check_time(self) -> None:
-        if time.monotonic() - self.started > self.limits.max_seconds:
+        if self.clock.seconds() > self.limits.max_seconds:
             raise LimitExceeded(f"Reading {self.name} took longer than {self.limits.max_seconds:g} seconds.")
 
     def at(self, path: Path, name: str) -> Source:

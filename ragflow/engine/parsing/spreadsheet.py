@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
-from threading import Timer
 from typing import IO
 
 from ragflow.engine.errors import LimitExceeded, MalformedFile, ParseError
@@ -24,8 +25,9 @@ HELPER = Path(__file__).with_name("workbook_rows.py")
 
 def read(source: Source) -> Iterator[Block | Notice]:
     _check(source)
-    for (_, sheet), rows in groupby(_rows_by_sheet(source), key=lambda item: item[0]):
-        yield from row_blocks((row for _, row in rows), sheet=sheet, as_tables=source.options.html4excel)
+    with closing(_rows_by_sheet(source)) as numbered:
+        for (_, sheet), rows in groupby(numbered, key=lambda item: item[0]):
+            yield from row_blocks((row for _, row in rows), sheet=sheet, as_tables=source.options.html4excel)
 
 
 def _check(source: Source) -> None:
@@ -39,18 +41,16 @@ def _check(source: Source) -> None:
         raise mismatch(source, "a workbook of this kind")
 
 
-def _rows_by_sheet(source: Source) -> Iterator[tuple[tuple[int, str], Row]]:
+def _rows_by_sheet(source: Source) -> Generator[tuple[tuple[int, str], Row], None, None]:
     """Yield ((number, name) of the sheet, row). Closing the generator ends the helper."""
-    command = [sys.executable, "-I", str(HELPER), str(source.path), str(source.limits.max_memory)]
+    seconds = math.ceil(source.seconds_left())
+    command = [sys.executable, "-I", str(HELPER), str(source.path), str(source.limits.max_memory), str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as helper:  # noqa: S603 - fixed program, our own path
-        timer = Timer(source.seconds_left(), helper.kill)
-        timer.start()
         try:
             assert helper.stdout is not None
             yield from _decoded(source, helper.stdout)
             _check_end(source, helper.wait())
         finally:
-            timer.cancel()
             helper.kill()
 
 
@@ -80,7 +80,8 @@ def _error(source: Source, kind: str) -> ParseError:
 
 
 def _check_end(source: Source, status: int) -> None:
-    source.check_time()
+    if status == -signal.SIGXCPU:
+        raise LimitExceeded(f"Reading {source.name} took longer than {source.limits.max_seconds:g} seconds.")
     if status == -signal.SIGABRT:  # what the library does when an allocation fails
         raise _error(source, "limit")
     if status != 0:

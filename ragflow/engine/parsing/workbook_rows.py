@@ -3,7 +3,7 @@
 The library allocates every sheet as one dense block: two cells in opposite corners of a sheet, or one long string
 that a million cells share, make it abort the whole process. Here that costs only this helper.
 
-    workbook_rows.py <file> <bytes of memory>
+    workbook_rows.py <file> <bytes of memory> <seconds of CPU>
 
 A string begins a sheet (its name), a list is a row, and an object `{"error": kind}` is the end: "encrypted",
 "malformed" or "limit".
@@ -21,8 +21,9 @@ from typing import Any
 MAX_ROW_CHARACTERS = 20_000_000  # what the parent will take as one line
 
 
-def main(path: str, memory: int) -> None:
+def main(path: str, memory: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from python_calamine import CalamineError, PasswordError
 
@@ -73,4 +74,4 @@ def shown(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
