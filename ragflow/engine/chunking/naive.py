@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ragflow.engine.chunking import positions
 from ragflow.engine.chunking.context import with_context
 from ragflow.engine.chunking.delimiters import Delimiters, split_keeping, split_plain
 from ragflow.engine.chunking.options import MAX_TOKENS, ChunkOptions
 from ragflow.engine.chunking.packing import Packer
+from ragflow.engine.chunking.positions import joined, part_of
 from ragflow.engine.chunking.tables import split_table
 from ragflow.engine.tokens import count_tokens
 from ragflow.engine.types import Block, BlockKind, Piece
@@ -65,7 +65,7 @@ def _cut_at_strings(blocks: Iterable[Block], delimiters: Delimiters, options: Ch
 
 def _segment(packer: Packer, block: Block, text: str, start: int, end: int) -> Iterator[Piece]:
     if start < end:
-        where = positions.share(block.positions, start, end, len(text))
+        where = part_of(block.positions, start, end, len(text))
         yield from packer.add(text[start:end], glue="", positions=where)
 
 
@@ -80,7 +80,7 @@ def _media(block: Block, headings: str, budget: int) -> Iterator[Piece]:
         text = f"{headings}\n{part}".strip() if headings else part.strip()
         headings = ""
         if text:
-            yield Piece(text, kind="table" if is_table else "image", positions=positions.join(block.positions))
+            yield Piece(text, kind="table" if is_table else "image", positions=joined(block.positions))
 
 
 def _split_text(text: str, budget: int) -> Iterator[str]:

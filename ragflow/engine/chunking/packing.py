@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ragflow.engine.chunking import positions
-from ragflow.engine.chunking.positions import Positions
+from ragflow.engine.chunking.positions import Positions, joined, part_of
 from ragflow.engine.chunking.sentences import last_sentences, last_words, split_long, tokens_within
 from ragflow.engine.tokens import count_tokens
 from ragflow.engine.types import Piece
@@ -53,14 +52,11 @@ class Packer:
             yield from self._add_parts(text, limit - 1, glue, positions)
             return
         unit = Unit(text, tokens, positions, glue, heading)
-        if not self._fits(unit):
+        while not self._fits(unit):
             if self._is_sparse() and not heading:
                 yield from self._add_parts(text, self._budget - self._used - 1, glue, positions)
                 return
             yield from self._close()
-            if not self._fits(unit):
-                yield from self.add(text, glue=glue, positions=positions, heading=heading)
-                return
         self._append(unit)
 
     def flush(self) -> Iterator[Piece]:
@@ -81,10 +77,8 @@ class Packer:
         start = 0
         for part, tokens in split_long(text, max(limit, 1)):
             end = start + len(part)
-            unit = Unit(part, tokens, positions.share(where, start, end, len(text)), "" if start else glue)
-            if not self._fits(unit):
-                yield from self._close()
-            if not self._fits(unit):
+            unit = Unit(part, tokens, part_of(where, start, end, len(text)), "" if start else glue)
+            while not self._fits(unit):
                 yield from self._close()
             self._append(unit)
             start = end
@@ -149,4 +143,4 @@ class Packer:
 def _piece(units: list[Unit]) -> Iterator[Piece]:
     text = "".join(part for unit in units for part in (unit.glue, unit.text)).strip()
     if text:
-        yield Piece(text, positions=positions.join(position for unit in units for position in unit.positions))
+        yield Piece(text, positions=joined(position for unit in units for position in unit.positions))

@@ -9,7 +9,7 @@ from ragflow.engine.types import Position
 Positions = tuple[Position, ...]
 
 
-def share(positions: Positions, start: int, end: int, length: int) -> Positions:
+def part_of(positions: Positions, start: int, end: int, length: int) -> Positions:
     """Return the rectangles that characters start..end of a block cover, if its lines are equally long."""
     if len(positions) < 2 or length <= 0:
         return positions
@@ -18,15 +18,15 @@ def share(positions: Positions, start: int, end: int, length: int) -> Positions:
     return positions[first : max(last, first + 1)]
 
 
-def join(positions: Iterable[Position]) -> Positions:
+def joined(positions: Iterable[Position]) -> Positions:
     """Join neighbouring rectangles of one column on a page; drop repeated ones. The order stays."""
-    joined: list[Position] = []
+    rectangles: list[Position] = []
     for position in positions:
-        if joined and _same_column(joined[-1], position):
-            joined[-1] = _around(joined[-1], position)
-        elif position not in joined[-2:]:
-            joined.append(position)
-    return tuple(joined)
+        if rectangles and _same_column(rectangles[-1], position):
+            rectangles[-1] = _around(rectangles[-1], position)
+        elif position not in rectangles[-2:]:
+            rectangles.append(position)
+    return tuple(rectangles)
 
 
 def _same_column(above: Position, below: Position) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ragflow.engine.chunking.sentences import split_long
+from ragflow.engine.chunking.sentences import split_long, tokens_within
 from ragflow.engine.tokens import count_tokens
 
 TAG = re.compile(r"<(/?)(table|tr)\b[^>]*>", re.IGNORECASE)
@@ -50,11 +50,14 @@ class Table:
 def split_table(source: str, budget: int) -> Iterator[str]:
     """Yield tables of whole rows within the token budget, each with the caption and the header rows.
 
-    A row above the budget becomes one-cell rows with its text. Rows that cannot be recognised leave the table whole.
+    A row above the budget becomes one-cell rows with its text. Where no row can be recognised, the text is cut.
     """
-    table = Table.read(source)
-    if not table.rows or (len(source) <= budget and count_tokens(source) <= budget):
+    if tokens_within(source, budget) is not None:
         yield source
+        return
+    table = Table.read(source)
+    if not table.rows:
+        yield from (part for part, _ in split_long(source, budget))
         return
     frame = count_tokens(table.of([]))
     header = frame * 2 <= budget

@@ -63,9 +63,9 @@ async def chat(
     retrieval, markers = NOTHING, None
     if turn.has_datasets:
         system_text(turn, "")  # a missing parameter shows before anything is spent
-        searched = await search_text(turn, model)
-        clock.lap("question")
         if any(parameter.key == KNOWLEDGE for parameter in turn.parameters):
+            searched = await search_text(turn, model)
+            clock.lap("question")
             retrieval = await retrieve(searched)
             clock.lap("retrieval")
         yield Retrieved(retrieval)

@@ -27,14 +27,16 @@ class HybridSimilarity:
 
     def __call__(self, sentences: Sequence[str], passages: Sequence[Passage]) -> NDArray[np.float32]:
         """Return the similarities, shape (sentences, passages), at most 1. Raises ModelError or StoreError."""
-        cosines = self.embedder.embed(sentences) @ self._vectors(passages).T
+        vectors = self.embedder.embed(sentences)
+        cosines = vectors @ self._vectors(passages, vectors.shape[1]).T
         shares = self._shares(sentences, passages)
         mixed: NDArray[np.float32] = self.vector_weight * cosines + (1 - self.vector_weight) * shares
         return mixed
 
-    def _vectors(self, passages: Sequence[Passage]) -> Matrix:
-        """Return the stored vectors, and new ones for passages that were deleted or never stored."""
-        stored = self.store.vectors(_datasets(passages), [passage.chunk.id for passage in passages])
+    def _vectors(self, passages: Sequence[Passage], dimension: int) -> Matrix:
+        """Return the stored vectors, and new ones for passages that have none of this length."""
+        found = self.store.vectors(_datasets(passages), [passage.chunk.id for passage in passages])
+        stored = {identity: vector for identity, vector in found.items() if len(vector) == dimension}
         missing = [passage.chunk for passage in passages if passage.chunk.id not in stored]
         if missing:
             fresh = self.embedder.embed([chunk.content for chunk in missing])

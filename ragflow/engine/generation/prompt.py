@@ -14,7 +14,7 @@ from ragflow.engine.generation.wording import CITATION_RULES
 from ragflow.engine.tokens import count_tokens, truncate_tokens
 from ragflow.engine.types import Message, Passage
 
-PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")
+PLACEHOLDER = re.compile(r"\{\{([^{}\n]+)\}\}|\{([^{}\n]+)\}")
 OLD_MARKER = re.compile(r" ?(?:##\d+\$\$|\[ID:\d+\])")
 
 KNOWLEDGE_SHARE = 0.97
@@ -40,7 +40,8 @@ class Prompt:
 def system_text(turn: Turn, found: str) -> str:
     """Return the system prompt with every `{name}` replaced; `{{name}}` becomes a literal `{name}`.
 
-    Raises MissingParameter for a required parameter without a value, and for a placeholder that nobody declared.
+    Raises MissingParameter for a required parameter without a value, and for a placeholder that nobody declared. Braces
+    around anything but a name, as in JSON, are text.
     Knowledge that the prompt has no place for is appended.
     """
     values = {key: str(value) for key, value in turn.values.items() if value is not None}
@@ -56,9 +57,9 @@ def system_text(turn: Turn, found: str) -> str:
         literal, name = match.groups()
         if literal:
             return f"{{{literal}}}"
-        if name not in values:
+        if name not in values and name.isidentifier():
             raise MissingParameter(name)
-        return values[name]
+        return values.get(name, match.group())
 
     text = PLACEHOLDER.sub(value_of, turn.system)
     if found and f"{{{KNOWLEDGE}}}" not in turn.system:

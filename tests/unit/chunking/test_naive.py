@@ -167,6 +167,12 @@ def test_a_table_in_a_cell_is_not_torn_apart():
         assert piece.text.count(inner) >= 1
 
 
+def test_a_table_without_rows_is_cut_as_text():
+    pieces = cut(Block("<table>" + "".join(map(sentence, range(30))) + "</table>", TABLE), chunk_token_num=60)
+    assert len(pieces) > 3
+    assert all(piece.kind == "table" and count_tokens(piece.text) <= 60 for piece in pieces)
+
+
 def test_context_surrounds_a_table_with_whole_sentences():
     pieces = cut(
         Block("Far away. Near by."), Block(table(1), TABLE), Block("Just after. Much later on."), table_context_size=4

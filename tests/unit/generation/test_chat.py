@@ -88,10 +88,12 @@ async def test_nothing_found_and_no_configured_answer_asks_the_model():
 
 
 async def test_without_the_knowledge_parameter_nothing_is_retrieved(facts):
-    turn = Turn(QUESTION, system="Be brief.", parameters=())
-    retrieved, *_ = await events_of(turn, ScriptedModel("Paris"), facts)
+    turn = Turn(QUESTION, system="Be brief.", parameters=(), keyword=True)
+    model = ScriptedModel("Paris")
+    retrieved, *_ = await events_of(turn, model, facts)
     assert retrieved.retrieval.passages == ()
     assert facts.searched == []
+    assert [messages[0].content for messages in model.requests] == ["Be brief."]
 
 
 async def test_without_datasets_the_model_gets_the_system_text_and_its_answer_passes_unchanged(facts):

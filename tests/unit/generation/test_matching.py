@@ -41,6 +41,12 @@ def test_a_passage_that_is_not_stored_is_embedded(store):
     np.testing.assert_allclose(vectors_only([PASSAGES[1].chunk.content], PASSAGES)[0, 1], 1.0, atol=1e-5)
 
 
+def test_vectors_of_another_length_are_not_compared(store):
+    store.upsert([PASSAGES[0].chunk], np.ones((1, 3), dtype=np.float32))
+    vectors_only = HybridSimilarity(store, HashingEmbedder(), vector_weight=1.0)
+    np.testing.assert_allclose(vectors_only([PASSAGES[0].chunk.content], PASSAGES[:1])[0, 0], 1.0, atol=1e-5)
+
+
 def test_a_sentence_without_words_agrees_with_nothing_by_its_terms(store):
     embedder = HashingEmbedder()
     stored(store, embedder, PASSAGES)

@@ -70,6 +70,11 @@ def test_placeholders_are_filled_once():
     assert system_text(turn, "found {who}") == 'found {who} {knowledge} {who} {"a": 1}  |'
 
 
+def test_keys_need_not_be_names_and_braces_need_not_be_placeholders():
+    turn = Turn("?", system='{my key} x^{2} {"a": 1} {a, b}', values={"my key": "found"})
+    assert system_text(turn, "") == 'found x^{2} {"a": 1} {a, b}'
+
+
 @pytest.mark.parametrize(
     "turn",
     [
