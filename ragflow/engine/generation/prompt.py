@@ -110,9 +110,9 @@ def _fitted(system: str, turn: Turn, passages: Sequence[Passage], context_tokens
         wanted=limit - _reserve(turn.options, context_tokens),
         limit=limit,
     )
-    left = context_tokens - sum(count_tokens(message.content) for message in messages)
     options = dict(turn.options)
     if isinstance(wish := options.get("max_tokens"), int) and not isinstance(wish, bool):
+        left = context_tokens - sum(count_tokens(message.content) for message in messages)
         options["max_tokens"] = max(1, min(wish, left))
     return Prompt(messages, tuple(passages), options)
 
