@@ -27,16 +27,11 @@ POLL_SECONDS = 0.1
 CANDIDATES = 16  # how far a consumer looks past messages that others take from under its hands
 
 
-class QoS(virtual.QoS):
-    @property
-    def unacknowledged(self) -> list[int]:
-        """The messages that this consumer holds. Other threads acknowledge by marking them dirty."""
-        return [tag for tag in self._delivered if tag not in self._dirty]
-
-
 class Channel(virtual.Channel):
-    QoS = QoS
-    _renewed_at = 0.0
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._renewed_at = 0.0
+        self._held: set[str] = set()
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: object) -> None:
         BrokerMessage.objects.create(queue=queue, payload=dumps(message), visible_at=timezone.now())
@@ -48,7 +43,8 @@ class Channel(virtual.Channel):
             # The condition holds for one consumer only: whoever updates first.
             if ready.order_by().filter(pk=message.pk).update(visible_at=now + LEASE):
                 payload: dict[str, Any] = loads(message.payload)
-                payload["properties"]["delivery_tag"] = message.pk
+                payload["properties"]["delivery_tag"] = tag = str(message.pk)
+                self._held.add(tag)
                 return payload
         raise Empty
 
@@ -60,20 +56,26 @@ class Channel(virtual.Channel):
         if monotonic() - self._renewed_at < RENEWAL_SECONDS:
             return
         self._renewed_at = monotonic()
-        if held := self.qos.unacknowledged:
+        if held := tuple(self._held):
             BrokerMessage.objects.filter(pk__in=held).update(visible_at=timezone.now() + LEASE)
 
-    def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
-        BrokerMessage.objects.filter(pk=delivery_tag).delete()
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        self._finish(delivery_tag)
         super().basic_ack(delivery_tag, multiple)
 
-    def basic_reject(self, delivery_tag: int, requeue: bool = False) -> None:
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         if not requeue:
-            BrokerMessage.objects.filter(pk=delivery_tag).delete()
+            self._finish(delivery_tag)
         super().basic_reject(delivery_tag, requeue)
 
+    def _finish(self, delivery_tag: str) -> None:
+        self._held.discard(delivery_tag)
+        BrokerMessage.objects.filter(pk=delivery_tag).delete()
+
     def _restore(self, message: virtual.Message) -> None:
-        BrokerMessage.objects.filter(pk=message.delivery_tag).update(visible_at=timezone.now())
+        tag = str(message.delivery_tag)
+        self._held.discard(tag)
+        BrokerMessage.objects.filter(pk=tag).update(visible_at=timezone.now())
 
     def _size(self, queue: str) -> int:
         return BrokerMessage.objects.filter(queue=queue).count()
@@ -94,7 +96,8 @@ class Transport(virtual.Transport):
 
     def establish_connection(self) -> Any:
         """Celery calls this again, with growing pauses, after a connection error."""
-        connection.close_if_unusable_or_obsolete()
+        if not connection.in_atomic_block:  # there it would close a connection that works
+            connection.close_if_unusable_or_obsolete()
         connection.ensure_connection()
         return super().establish_connection()
 

@@ -1,7 +1,7 @@
 """What a worker does beside its tasks: it says that it lives, and looks for forgotten work.
 
-A message is only a doorbell; the truth is in the task rows. So nothing is lost when a message is: a sweep, at the start
-of a worker and every minute, rings again for the tasks whose worker died.
+A message is only a doorbell; the truth is in the task rows. So nothing is lost when a message is: the sweep rings again
+for the tasks whose worker died.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from django.utils import timezone
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 10.0
-SWEEP_SECONDS = 60.0
+ROUND_SECONDS = 10.0
 GONE_AFTER = timedelta(minutes=1)
 
 
-class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]
+class Housekeeping(bootsteps.StartStopStep):
     """A thread that lives as long as its worker."""
 
     requires = ("celery.worker.components:Pool",)
@@ -42,17 +41,14 @@ class Housekeeping(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._thread is not None:
             self._thread.join(timeout=5)
 
-    terminate = stop
+    def terminate(self, worker: Any) -> None:
+        self.stop(worker)
 
     def _run(self, name: str, threads: int) -> None:
-        rounds_between_sweeps = round(SWEEP_SECONDS / HEARTBEAT_SECONDS)
-        rounds = 0
         while not self._stopping.is_set():
             _guarded(say_alive, name, threads)
-            if rounds % rounds_between_sweeps == 0:
-                _guarded(_sweep)
-            rounds += 1
-            self._stopping.wait(HEARTBEAT_SECONDS)
+            _guarded(_sweep)
+            self._stopping.wait(ROUND_SECONDS)
         _guarded(say_goodbye, name)
 
 

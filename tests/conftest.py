@@ -13,7 +13,12 @@ import pytest
 from tests.environment import isolate
 
 isolate(keep_servers=os.environ.get("RAGFLOW_TEST_SERVERS") == "1")
-django.setup()  # conftest files below import models
+
+# Conftest files below import models. The variable must not reach the processes of xdist: with it they would read the
+# settings before they have a data folder of their own.
+os.environ["DJANGO_SETTINGS_MODULE"] = "ragflow.settings"
+django.setup()
+del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,5 @@ def isolate(*, keep_servers: bool) -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["RAGFLOW_DATA_DIR"] = folder
     os.environ["RAGFLOW_TEST_SERVERS"] = "1" if keep_servers else "0"
-    os.environ["DJANGO_SETTINGS_MODULE"] = "ragflow.settings"
     # Several test processes share few cores.
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"

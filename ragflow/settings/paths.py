@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 from ragflow.settings.env import Section
 
 _server = Section("Server")
@@ -14,6 +16,10 @@ DATA_DIR = _server.path(
     shown_default="./data",
     help="Folder for everything the installation writes: database, index, files, secrets, the cached embedding model.",
 )
+try:
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(f"RAGFLOW_DATA_DIR ({DATA_DIR}) cannot be made: {error.strerror}.") from None
 HOST = _server.text("RAGFLOW_HOST", "127.0.0.1", help="Address to listen on. 0.0.0.0 makes the server public.")
 PORT = _server.integer("RAGFLOW_PORT", 9380, help="TCP port to listen on. 0 takes a free one.")
 THREADS = _server.integer("RAGFLOW_THREADS", 8, minimum=1, help="Threads that serve ordinary (not streaming) requests.")

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from pathlib import Path
 
 from ragflow.settings.env import Section
 from ragflow.settings.paths import DATA_DIR, HOST
@@ -9,14 +10,12 @@ from ragflow.settings.paths import DATA_DIR, HOST
 _security = Section("Security")
 
 
-def _installation_key() -> str:
-    """Return the key kept in the data folder; make it on the first start (readable by its owner only)."""
-    path = DATA_DIR / "secret.key"
+def _kept_key(path: Path) -> str:
+    """Return the key kept in the file; make it on the first start (readable by its owner only)."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         pass
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
     draft = DATA_DIR / f".secret.key.{os.getpid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -30,15 +29,14 @@ def _installation_key() -> str:
     return path.read_text().strip()
 
 
-SECRET_KEY = (
-    _security.text(
-        "RAGFLOW_SECRET_KEY",
-        secret=True,
-        help="Signs sessions and encrypts stored secrets; at least 32 characters. "
-        "Empty: a key is generated into the data folder.",
-    )
-    or _installation_key()
+_given_key = _security.text(
+    "RAGFLOW_SECRET_KEY",
+    secret=True,
+    help="Signs sessions and encrypts stored secrets; at least 32 characters. "
+    "Empty: a key is generated into the data folder.",
 )
+KEY_FILE = None if _given_key else DATA_DIR / "secret.key"
+SECRET_KEY = _kept_key(KEY_FILE) if KEY_FILE else _given_key
 
 DEBUG = False
 
