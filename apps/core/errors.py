@@ -68,6 +68,20 @@ class NotFound(RagflowError):
     key, code, status = "not_found", 102, 404
 
 
+class LookupFailed(NotFound):
+    """The same where the reference fails with a LookupError."""
+
+    key = "lookup_failed"
+    data = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reference=repr(LookupError(message)))
+
+
+class ChunkNotFound(NotFound):
+    code = 404
+
+
 class Conflict(RagflowError):
     key, code, status = "conflict", 102, 409
 

@@ -50,7 +50,7 @@ def insert_with_free_name(
 ) -> _Row:
     """Call `insert` with a name that no sibling has. When another transaction takes it first, choose again."""
     for _ in range(_ATTEMPTS):
-        free = free_name(name, _taken_among(siblings, name, max_bytes), max_bytes=max_bytes)
+        free = free_name(name, taken_among(siblings, name, max_bytes=max_bytes), max_bytes=max_bytes)
         try:
             with transaction.atomic():
                 return insert(free)
@@ -60,8 +60,8 @@ def insert_with_free_name(
     raise Conflict(f"Too many others are taking names like {name!r} at this moment. Try again.")
 
 
-def _taken_among(siblings: models.QuerySet[Any], name: str, max_bytes: int) -> Callable[[str], bool]:
-    """Return a look-up that costs one indexed query, and one more when the name is taken: the names that begin alike."""
+def taken_among(siblings: models.QuerySet[Any], name: str, *, max_bytes: int) -> Callable[[str], bool]:
+    """Return a look-up: one indexed query, and when the name is taken one more for all names that begin alike."""
     stem, suffix = split_suffix(name)
     beginning = name_key(_cut(_NUMBERED.sub(r"\g<stem>", stem), max_bytes - len(suffix.encode()) - _LONGEST_NUMBER))
     alike: set[str] | None = None

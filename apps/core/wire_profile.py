@@ -48,6 +48,7 @@ _REFERENCE_OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
         "unauthorized": Outcome(401, 401),
         "route_not_found": Outcome(404, 404),
         "bad_value": Outcome(200, 100),
+        "lookup_failed": Outcome(200, 100),
         "malformed_body": Outcome(200, 100),
         "too_large": Outcome(200, 100),
     }

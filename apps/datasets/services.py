@@ -61,7 +61,7 @@ def update_dataset(*, principal: Principal, data: UpdateDataset) -> KnowledgeBas
     """Change the fields that were sent, all or none.
 
     Raises InvalidArgument when nothing was sent or the embedding model cannot be used, LacksPermission when the
-    dataset is not the caller's, Conflict for a name in use, DataError for another embedding model once there are chunks.
+    dataset is not the caller's, Conflict for a name in use, DataError for another embedding model while it has chunks.
     """
     if not data.sent:
         raise InvalidArgument("No properties were modified")

@@ -1,0 +1,303 @@
+"""The worker's side of an ingest task: claim it, keep it, report, and finish it in one write.
+
+The task's row decides everything. A worker owns a task as long as it is running under the attempt number that the
+worker got when it claimed it; whatever a worker writes is checked against that in the same transaction. So a worker
+that was cancelled, or slept past its lease, changes nothing any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from apps.accounts.language_models import embedder_for
+from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
+from apps.documents.models import Document, IngestTask
+from ragflow.engine.docstore.base import ChunkCount, DocStore
+from ragflow.engine.errors import Cancelled, EngineError, ParseError
+from ragflow.engine.ingest import IngestJob, ingest
+from ragflow.engine.types import Chunk, Matrix, Progress, Stage
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=20)
+RENEW_SECONDS = 5.0
+REPORT_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+MAX_ATTEMPTS = 3
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def run(task_id: str) -> None:
+    """Claim a task and see it through. Returns at once when another worker has it or nothing is left to do."""
+    task = claim(task_id)
+    if task is None:
+        return
+    work = _Work(task)
+    try:
+        with _lease_kept(work):
+            work.do()
+    except Cancelled:
+        log.info("Parsing of document %s was cancelled", task.document_id)
+    except (OperationalError, InterfaceError):
+        raise  # nothing can be recorded now; the lease runs out, and the task is tried again
+    except EngineError as error:
+        work.fail(error, str(error))
+    except FileNotFoundError as error:
+        work.fail(error, "The file of this document is missing from the file storage. Upload it again.")
+    except Exception as error:
+        log.exception("Parsing of document %s failed", task.document_id)
+        work.fail(error, f"Parsing failed with an unexpected {type(error).__name__}. The worker's log has the details.")
+
+
+def claim(task_id: str) -> IngestTask | None:
+    """Take a waiting task, or return None. A task that stopped its workers too often is set aside instead."""
+    taken = IngestTask.objects.filter(pk=task_id, state=IngestTask.State.PENDING).update(
+        state=IngestTask.State.RUNNING,
+        attempt=F("attempt") + 1,
+        lease_until=timezone.now() + LEASE,
+        worker=f"{socket.gethostname()}/{os.getpid()}",
+        updated_at=timezone.now(),
+    )
+    if not taken:
+        return None
+    task = IngestTask.objects.select_related("document__dataset").get(pk=task_id)
+    if task.attempt <= MAX_ATTEMPTS:
+        return task
+    _Work(task).end(
+        IngestTask.State.QUARANTINED,
+        "worker_lost",
+        f"Parsing stopped its worker {MAX_ATTEMPTS} times, so this file was set aside. It may need more memory than "
+        "the worker has. Split the file, or give the worker more memory, and parse it again.",
+    )
+    return None
+
+
+class _Work:
+    """One attempt at one task."""
+
+    def __init__(self, task: IngestTask) -> None:
+        self.task = task
+        self.document = task.document
+        self.lost = threading.Event()
+        self._looked_at = time.monotonic()
+        self._reported_at = 0.0
+        self._lines: list[str] = []
+
+    @property
+    def mine(self) -> QuerySet[IngestTask]:
+        """The task's row, as long as it is this attempt's."""
+        return IngestTask.objects.filter(pk=self.task.pk, state=IngestTask.State.RUNNING, attempt=self.task.attempt)
+
+    def do(self) -> None:
+        job = IngestJob(
+            dataset_id=self.document.dataset_id,
+            document_id=self.document.pk,
+            document_name=self.document.name,
+            method=self.document.chunk_method,
+            parser_config=self.document.parser_config,
+        )
+        store = _OwnersStore(doc_store(), self)
+        with _file_of(self.document) as path:
+            steps = ingest(
+                path,
+                job,
+                embedder=embedder_for(self.document.dataset.embedding_model),
+                store=cast("DocStore", store),
+                should_stop=self.should_stop,
+            )
+            for step in steps:
+                if step.message:
+                    self._lines.append(f"{timezone.localtime():%H:%M:%S} {step.message}")
+                if step.stage is Stage.DONE:
+                    self.finish()
+                else:
+                    self.report(step)
+
+    def should_stop(self) -> bool:
+        """Tell whether the task is still this attempt's; the row is read twice a second at most."""
+        if not self.lost.is_set() and time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            if not self.mine.exists():
+                self.lost.set()
+        return self.lost.is_set()
+
+    def report(self, step: Progress) -> None:
+        """Show how far the work is, once a second."""
+        if time.monotonic() - self._reported_at < REPORT_SECONDS:
+            return
+        self._reported_at = time.monotonic()
+        with self._owned() as document:
+            if document is None:
+                raise Cancelled("The task is no longer this worker's.")
+            document.progress = min(max(step.fraction, document.progress), 0.999)
+            self._save(document)
+            self.mine.update(
+                progress=step.fraction, stage=step.stage, message=step.message, lease_until=timezone.now() + LEASE
+            )
+
+    def finish(self) -> None:
+        """Record success: state, counters and messages of document, task and dataset in one transaction."""
+        with self._owned() as document:
+            if document is None:
+                raise Cancelled("The task is no longer this worker's.")
+            _recount(document)
+            document.state = Document.State.DONE
+            document.progress = 1
+            self._save(document)
+            self.mine.update(
+                state=IngestTask.State.DONE,
+                stage=Stage.DONE,
+                progress=1,
+                message=self._lines[-1] if self._lines else "",
+                lease_until=None,
+                finished_at=timezone.now(),
+            )
+
+    def fail(self, error: Exception, sentence: str) -> None:
+        self.end(IngestTask.State.FAILED, _key_of(error), sentence)
+
+    def end(self, state: IngestTask.State, error_class: str, sentence: str) -> None:
+        """Record failure, unless the task was taken away meanwhile."""
+        self._lines.append(f"{timezone.localtime():%H:%M:%S} [ERROR] {sentence}")
+        with self._owned() as document:
+            if document is None:
+                return
+            _drop_parsed_chunks(document)
+            _recount(document)
+            document.state = Document.State.FAIL
+            document.progress = -1
+            document.error_class = error_class
+            self._save(document)
+            self.mine.update(
+                state=state, error_class=error_class, message=sentence, lease_until=None, finished_at=timezone.now()
+            )
+
+    @contextmanager
+    def _owned(self) -> Iterator[Document | None]:
+        """Lock the document and the task, in this order, and give the document; None when the task was taken away."""
+        with transaction.atomic():
+            live = Document.objects.select_for_update(of=("self",)).filter(pk=self.document.pk, deleted_at__isnull=True)
+            document = live.first()
+            yield document if document is not None and self.mine.select_for_update().exists() else None
+
+    def _save(self, document: Document) -> None:
+        document.progress_message = "\n".join(self._lines) or document.progress_message
+        begun = document.process_begin_at or self.task.created_at
+        document.process_duration = max((timezone.now() - begun).total_seconds(), 0.001)
+        document.save()
+
+
+def _recount(document: Document) -> None:
+    """Set the counters of a locked document, and its dataset's, by what the store holds."""
+    found = doc_store().count(document.dataset_id, document.pk)
+    KnowledgeBase.objects.filter(pk=document.dataset_id).update(
+        chunk_count=F("chunk_count") + found.chunks - document.chunk_count,
+        token_count=F("token_count") + found.tokens - document.token_count,
+    )
+    document.chunk_count, document.token_count = found.chunks, found.tokens
+
+
+def _drop_parsed_chunks(document: Document) -> None:
+    """Remove the part of a document that was read before parsing failed. Chunks added by hand stay."""
+    store, place = doc_store(), (document.dataset_id, document.pk)
+    while parsed := [chunk.id for chunk in store.list_chunks(*place, offset=0, limit=500).chunks if not chunk.manual]:
+        store.delete_chunks(*place, parsed)
+
+
+class _OwnersStore:
+    """The document store as one attempt sees it: it takes chunks only while the task is this attempt's.
+
+    The task's row stays locked until a slice is written. Cancelling and deleting change that row first, so after them
+    no chunk appears any more.
+    """
+
+    def __init__(self, store: DocStore, work: _Work) -> None:
+        self._store = store
+        self._work = work
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        with transaction.atomic():
+            if not self._work.mine.select_for_update().exists():
+                raise Cancelled("The task is no longer this worker's.")
+            self._store.upsert(chunks, vectors)
+
+    def delete_document(self, dataset_id: str, document_id: str, *, older_than: float) -> ChunkCount:
+        """Remove what earlier runs left. Chunks that were added since this task was asked for stay."""
+        asked_for = self._work.task.created_at.timestamp()
+        return self._store.delete_document(dataset_id, document_id, older_than=min(older_than, asked_for))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@contextmanager
+def _lease_kept(work: _Work) -> Iterator[None]:
+    """Renew the lease in the background, however long one call into a model or a parser takes."""
+    over = threading.Event()
+
+    def renew() -> None:
+        try:
+            while not over.wait(RENEW_SECONDS):
+                if not _renewed(work):
+                    work.lost.set()
+                    return
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=renew, name=f"lease of {work.task.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _renewed(work: _Work) -> bool:
+    try:
+        return bool(work.mine.update(lease_until=timezone.now() + LEASE))
+    except DatabaseError as error:
+        log.warning("The lease of task %s could not be renewed: %s", work.task.pk, error)
+        return True  # not known to be lost; every write checks again
+
+
+@contextmanager
+def _file_of(document: Document) -> Iterator[Path]:
+    """Give the document's bytes as a local file: its own one, or a copy from a remote storage."""
+    try:
+        local = Path(default_storage.path(document.location))
+    except NotImplementedError:
+        local = None
+    if local is not None:
+        yield local
+        return
+    with tempfile.NamedTemporaryFile(suffix=f".{document.suffix}") as copy:
+        with default_storage.open(document.location) as file:
+            for block in file.chunks():
+                copy.write(block)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _key_of(error: Exception) -> str:
+    """Return a stable key for a class of failures: `encrypted`, `model_error`."""
+    if isinstance(error, ParseError):
+        return error.reason
+    return _CAMEL.sub("_", type(error).__name__).lower()

@@ -1,0 +1,68 @@
+"""Reading documents. They are reached through a dataset that the caller may read, so they need no other check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from apps.core.ids import is_id
+from apps.core.names import name_key
+from apps.datasets.models import KnowledgeBase
+from apps.documents.models import Document, IngestTask
+
+
+def documents_of(dataset: KnowledgeBase) -> QuerySet[Document]:
+    """Return the live documents of a dataset."""
+    return Document.objects.filter(dataset=dataset, deleted_at__isnull=True)
+
+
+def document_of(dataset: KnowledgeBase, document_id: str) -> Document | None:
+    return documents_of(dataset).filter(pk=document_id).first()
+
+
+def existing_ids(dataset: KnowledgeBase, ids: Iterable[object]) -> set[str]:
+    """Return those of the ids that are documents of the dataset."""
+    wanted = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
+    return set(documents_of(dataset).filter(pk__in=wanted).values_list("pk", flat=True))
+
+
+def foreign_document(dataset_ids: Sequence[str], document_ids: Iterable[object]) -> object | None:
+    """Return the first of the document ids that lies in none of the datasets, or None."""
+    ids = list(document_ids)
+    wanted = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
+    rows = Document.objects.filter(dataset_id__in=dataset_ids, deleted_at__isnull=True, pk__in=wanted)
+    known = set(rows.values_list("pk", flat=True))
+    return next((id_ for id_ in ids if not isinstance(id_, str) or id_ not in known), None)
+
+
+def active_tasks(document_ids: Iterable[str]) -> QuerySet[IngestTask]:
+    """Return the tasks that wait or run for these documents."""
+    return IngestTask.objects.filter(document_id__in=list(document_ids), state__in=IngestTask.ACTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFilter:
+    """Which documents of a dataset a list shows. Empty values do not restrict."""
+
+    id: str = ""
+    name: str = ""  # equal, in any letter case
+    keywords: str = ""  # part of the name, in any letter case
+    suffixes: Sequence[str] = ()
+    states: Sequence[str] = ()
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+
+    def apply(self, documents: QuerySet[Document]) -> QuerySet[Document]:
+        conditions = {
+            "pk": self.id,
+            "name_key": name_key(self.name),
+            "name_key__contains": name_key(self.keywords),
+            "suffix__in": self.suffixes,
+            "state__in": self.states,
+            "created_at__gte": self.created_from,
+            "created_at__lt": self.created_before,
+        }
+        return documents.filter(**{name: value for name, value in conditions.items() if value})

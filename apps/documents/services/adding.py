@@ -1,0 +1,144 @@
+"""Adding documents to a dataset. The bytes are stored first, then the rows; what fails leaves neither."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import OperationalError, transaction
+from django.db.models import F
+
+from apps.core.errors import InvalidArgument, LookupFailed, ServerFailure
+from apps.core.ids import new_id
+from apps.core.names import free_name, name_key, taken_among
+from apps.core.principal import Principal
+from apps.datasets.models import KnowledgeBase
+from apps.datasets.selectors import accessible_dataset
+from apps.documents.file_types import chunk_method_of, suffix_of, type_of
+from apps.documents.models import Document
+from apps.documents.selectors import documents_of
+
+log = logging.getLogger(__name__)
+
+MAX_NAME_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of the files of an upload: their documents, in order, and one line per file that was refused."""
+
+    documents: Sequence[Document]
+    refusals: Sequence[str]
+
+
+def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File]) -> Added:  # type: ignore[type-arg]
+    """Store files as documents of a dataset. A name in use gets a number; files of an unknown type are refused.
+
+    Raises InvalidArgument for a name that cannot be kept, LookupFailed for a dataset that the caller cannot reach, and
+    ServerFailure when the storage is full; then none of the files is kept.
+    """
+    for file in files:
+        _check_name(file.name or "")
+    dataset = accessible_dataset(principal, dataset_id)
+    if dataset is None:
+        raise _no_dataset(dataset_id)
+    accepted, refusals = [], []
+    for file in files:
+        if type_of(file.name or "") is None:
+            refusals.append(f"{file.name}: This type of file has not been supported yet!")
+        else:
+            accepted.append(file)
+    documents = [_draft(dataset, file, principal) for file in accepted]
+    with _undone_on_failure(documents):
+        for document, file in zip(documents, accepted, strict=True):
+            default_storage.save(document.location, file)
+        _insert(dataset, documents)
+    return Added(documents, refusals)
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise InvalidArgument("No file selected!")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise InvalidArgument(f"File name must be {MAX_NAME_BYTES} bytes or less.")
+    if "\0" in name:
+        raise InvalidArgument("File name must not contain the character NUL.")
+
+
+def _no_dataset(dataset_id: str) -> LookupFailed:
+    return LookupFailed(f"Can't find the dataset with ID {dataset_id}!")
+
+
+def _draft(dataset: KnowledgeBase, file: File, principal: Principal) -> Document:  # type: ignore[type-arg]
+    """Return the unsaved row of a file. The key of its bytes is made of ids: a name never becomes a path."""
+    name = file.name or ""
+    type_ = type_of(name) or ""
+    document_id = new_id()
+    return Document(
+        id=document_id,
+        dataset=dataset,
+        created_by=principal.tenant_id,
+        name=name,
+        suffix=suffix_of(name),
+        location=f"{dataset.pk}/{document_id}",
+        size=file.size,
+        type=type_,
+        chunk_method=chunk_method_of(name, type_, default=dataset.chunk_method),
+        parser_config=dataset.parser_config,
+        pipeline_id=dataset.pipeline_id,
+    )
+
+
+@transaction.atomic
+def _insert(dataset: KnowledgeBase, documents: Sequence[Document]) -> None:
+    """Insert the rows under free names. Counting locks the dataset's row, so uploads take turns choosing names."""
+    live = KnowledgeBase.objects.filter(pk=dataset.pk, deleted_at__isnull=True)
+    if not live.update(document_count=F("document_count") + len(documents)):
+        raise _no_dataset(dataset.pk)
+    chosen: set[str] = set()
+    for document in documents:
+        document.name = _choose_name(dataset, document.name, chosen)
+        document.name_key = name_key(document.name)
+        chosen.add(document.name_key)
+    Document.objects.bulk_create(documents, batch_size=500)
+
+
+def _choose_name(dataset: KnowledgeBase, name: str, chosen: AbstractSet[str]) -> str:
+    is_stored = taken_among(documents_of(dataset), name, max_bytes=MAX_NAME_BYTES)
+
+    def is_taken(candidate: str) -> bool:
+        return name_key(candidate) in chosen or is_stored(candidate)
+
+    return free_name(name, is_taken, max_bytes=MAX_NAME_BYTES)
+
+
+@contextmanager
+def _undone_on_failure(documents: Sequence[Document]) -> Iterator[None]:
+    """Remove the stored bytes when anything fails, and say in words that a disk is full."""
+    try:
+        yield
+    except BaseException as error:
+        for document in documents:
+            _discard(document.location)
+        if _is_full(error):
+            raise ServerFailure("The file storage is full. Nothing of this upload was kept.") from error
+        raise
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OperationalError):
+        return "disk is full" in str(error)
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def _discard(location: str) -> None:
+    try:
+        default_storage.delete(location)
+    except Exception:
+        log.warning("The file %s of a failed upload could not be removed", location, exc_info=True)

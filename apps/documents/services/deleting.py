@@ -1,0 +1,91 @@
+"""Deleting documents: out of sight at once, then their chunks and files, then the rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import islice
+
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
+from apps.documents.models import Document
+from apps.documents.selectors import documents_of
+from apps.documents.services.parsing import cancel_tasks
+
+log = logging.getLogger(__name__)
+
+_SLICE = 500
+_ABANDONED_AFTER = timedelta(minutes=1)
+
+
+def delete_documents(*, dataset: KnowledgeBase, ids: Sequence[str] | None) -> int:
+    """Delete these documents, or all of the dataset when `ids` is None, and return how many there were.
+
+    Ids that the dataset does not have are passed over. When the call returns, nothing of the documents is left; a
+    worker that was parsing one writes no more. Raises StoreError when their chunks cannot be removed now: the documents
+    are out of sight then, and `purge_hidden` finishes the work.
+    """
+    deleted = 0
+    for slice_ in _slices(dataset, ids):
+        documents = _hide(dataset, slice_)
+        _purge(documents)
+        deleted += len(documents)
+    return deleted
+
+
+def _slices(dataset: KnowledgeBase, ids: Sequence[str] | None) -> Iterator[list[str]]:
+    if ids is None:
+        while slice_ := list(documents_of(dataset).values_list("pk", flat=True)[:_SLICE]):
+            yield slice_
+        return
+    remaining = iter(ids)
+    while slice_ := list(islice(remaining, _SLICE)):
+        yield slice_
+
+
+@transaction.atomic
+def _hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
+    """Make documents invisible, their names free and their tasks void, and count them off."""
+    locked = documents_of(dataset).filter(pk__in=ids).select_for_update(of=("self",))
+    documents = list(locked.defer("parser_config", "meta_fields", "progress_message", "thumbnail"))
+    if not documents:
+        return []
+    cancel_tasks(documents)
+    rows = Document.objects.filter(pk__in=[document.pk for document in documents])
+    gone = rows.aggregate(chunks=Sum("chunk_count"), tokens=Sum("token_count"))
+    rows.update(deleted_at=timezone.now())
+    KnowledgeBase.objects.filter(pk=dataset.pk).update(
+        document_count=F("document_count") - len(documents),
+        chunk_count=F("chunk_count") - gone["chunks"],
+        token_count=F("token_count") - gone["tokens"],
+    )
+    return documents
+
+
+def _purge(documents: Sequence[Document]) -> None:
+    purged = []
+    for document in documents:
+        doc_store().delete_document(document.dataset_id, document.pk)
+        try:
+            default_storage.delete(document.location)
+        except OSError:
+            log.exception("The file of the deleted document %s could not be removed yet", document.pk)
+        else:
+            purged.append(document.pk)
+    Document.objects.filter(pk__in=purged).delete()
+
+
+def purge_hidden() -> int:
+    """Finish deletions that a crash or a failing store interrupted. Return how many documents there were."""
+    abandoned = Document.objects.filter(
+        deleted_at__lt=timezone.now() - _ABANDONED_AFTER, dataset__deleted_at__isnull=True
+    )
+    documents = list(abandoned[:_SLICE])
+    _purge(documents)
+    return len(documents)

@@ -1,0 +1,118 @@
+"""Starting and stopping the work that makes documents searchable. The work itself is in `apps.documents.ingest`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.core.errors import Conflict, DataError, NotFound
+from apps.core.queue import enqueue
+from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
+from apps.documents.models import Document, IngestTask
+from apps.documents.selectors import active_tasks, documents_of
+
+INGEST = "apps.documents.tasks.ingest_document"
+RING_AGAIN_AFTER = timedelta(minutes=5)
+"""How long a waiting task relies on its message in the broker."""
+
+QUEUED_PROGRESS = 0.001  # a queued document counts as being processed: its progress lies between 0 and 1
+
+
+def start_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> list[str]:
+    """Queue documents for parsing, one after the other, and return the ids that the dataset does not have.
+
+    Chunks of an earlier run are removed. Raises Conflict at the first document that is being processed already; those
+    before it stay queued.
+    """
+    unknown = []
+    for document_id in ids:
+        task = _queue(dataset, document_id)
+        if task is None:
+            unknown.append(document_id)
+            continue
+        # What the new task writes is younger.
+        doc_store().delete_document(dataset.pk, document_id, older_than=task.created_at.timestamp())
+    return unknown
+
+
+@transaction.atomic
+def _queue(dataset: KnowledgeBase, document_id: str) -> IngestTask | None:
+    document = documents_of(dataset).select_for_update(of=("self",)).filter(pk=document_id).first()
+    if document is None:
+        return None
+    if document.state == Document.State.RUNNING:
+        raise Conflict("Can't parse document that is currently being processed")
+    now = timezone.now()
+    task = IngestTask.objects.create(document=document, lease_until=now + RING_AGAIN_AFTER)
+    forget_chunks(document)
+    document.state = Document.State.RUNNING
+    document.progress = QUEUED_PROGRESS
+    document.progress_message = "Task is queued..."
+    document.process_begin_at = now
+    document.process_duration = 0
+    document.error_class = ""
+    document.save()
+    enqueue(INGEST, task.pk)
+    return task
+
+
+def stop_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> None:
+    """Cancel parsing, one document after the other. No chunk of a cancelled document is written any more.
+
+    Raises at the first document that is not in the dataset (NotFound) or neither running nor failed (DataError); those
+    before it stay cancelled.
+    """
+    for document_id in ids:
+        _cancel(dataset, document_id)
+        doc_store().delete_document(dataset.pk, document_id, older_than=timezone.now().timestamp())
+
+
+@transaction.atomic
+def _cancel(dataset: KnowledgeBase, document_id: str) -> None:
+    document = documents_of(dataset).select_for_update(of=("self",)).filter(pk=document_id).first()
+    if document is None:
+        raise NotFound(f"You don't own the document {document_id}.")
+    if document.state not in {Document.State.RUNNING, Document.State.FAIL}:
+        raise DataError("Can't stop parsing document with progress at 0 or 1")
+    cancel_tasks([document])
+    forget_chunks(document)
+    document.state = Document.State.CANCEL
+    document.progress = 0
+    document.save()
+
+
+def cancel_tasks(documents: Sequence[Document]) -> None:
+    """Cancel what waits or runs for these documents. A worker that is writing a slice is waited for."""
+    tasks = active_tasks([document.pk for document in documents])
+    tasks.update(state=IngestTask.State.CANCELLED, finished_at=timezone.now(), lease_until=None)
+
+
+def forget_chunks(document: Document) -> None:
+    """Set a locked document's counters to 0 and take them off its dataset's. The caller saves the document."""
+    KnowledgeBase.objects.filter(pk=document.dataset_id).update(
+        chunk_count=F("chunk_count") - document.chunk_count, token_count=F("token_count") - document.token_count
+    )
+    document.chunk_count = document.token_count = 0
+
+
+def ring_again() -> int:
+    """Ring for tasks whose worker let its lease run out, and for waiting ones whose message seems lost.
+
+    Return how many there were. Several workers may do this at once; each task is rung for by one of them.
+    """
+    overdue = IngestTask.objects.filter(state__in=IngestTask.ACTIVE, lease_until__lt=timezone.now())
+    return sum(_ring(task_id, lease) for task_id, lease in overdue.values_list("pk", "lease_until"))
+
+
+@transaction.atomic
+def _ring(task_id: str, lease: datetime | None) -> int:
+    unchanged = IngestTask.objects.filter(pk=task_id, state__in=IngestTask.ACTIVE, lease_until=lease)
+    rung = unchanged.update(state=IngestTask.State.PENDING, lease_until=timezone.now() + RING_AGAIN_AFTER, worker="")
+    if rung:
+        enqueue(INGEST, task_id)
+    return rung

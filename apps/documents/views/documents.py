@@ -1,0 +1,167 @@
+"""Documents of a dataset over HTTP, and the parsing of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.core.files.storage import default_storage
+from django.http import FileResponse, HttpRequest
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.core.bodies import read_object
+from apps.core.errors import DataError, InvalidArgument, NotFound, ServerFailure
+from apps.core.paging import descending, page_of
+from apps.core.rest import ResourceViewSet, caller, http_request, success
+from apps.core.uploads import accept_files
+from apps.datasets.models import KnowledgeBase
+from apps.datasets.selectors import accessible_dataset, owned_dataset
+from apps.documents.schemas import (
+    document_filter,
+    id_list,
+    order_of,
+    partial_success,
+    refuse_metadata_condition,
+    required_document_ids,
+)
+from apps.documents.selectors import DocumentFilter, document_of, documents_of, existing_ids
+from apps.documents.services import adding, deleting, parsing
+from apps.documents.wire import listed_to_wire, uploaded_to_wire
+
+_IDS = {"type": "array", "items": {"type": "string"}}
+_UPLOAD = {
+    "multipart/form-data": {
+        "type": "object",
+        "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+        "required": ["file"],
+    }
+}
+_LIST_PARAMETERS = [
+    OpenApiParameter("id", str),
+    OpenApiParameter("name", str),
+    OpenApiParameter("keywords", str, description="Part of the name."),
+    OpenApiParameter("page", int),
+    OpenApiParameter("page_size", int),
+    OpenApiParameter("orderby", str),
+    OpenApiParameter("desc", bool),
+    OpenApiParameter("suffix", str, many=True),
+    OpenApiParameter("run", str, many=True),
+    OpenApiParameter("create_time_from", int, description="Unix time in milliseconds; 0: no restriction."),
+    OpenApiParameter("create_time_to", int, description="Unix time in milliseconds; 0: no restriction."),
+]
+
+
+def _ids_body(name: str) -> dict[str, Any]:
+    return {"application/json": {"type": "object", "properties": {name: _IDS}}}
+
+
+@extend_schema(tags=["documents"])
+class DocumentViewSet(ResourceViewSet):
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        accept_files(request)
+        return super().initialize_request(request, *args, **kwargs)
+
+    @extend_schema(summary="Upload documents", request=_UPLOAD)
+    def upload(self, request: Request, dataset_id: str) -> Response:
+        files = http_request(request).FILES.getlist("file")
+        if not files:
+            raise InvalidArgument("No file part!")
+        added = adding.add_documents(principal=caller(request), dataset_id=dataset_id, files=files)
+        if added.refusals:
+            raise ServerFailure("\n".join(added.refusals))
+        return success([uploaded_to_wire(document) for document in added.documents])
+
+    @extend_schema(summary="List documents", parameters=_LIST_PARAMETERS)
+    def list(self, request: Request, dataset_id: str) -> Response:
+        dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}. ")
+        query = request.query_params
+        id_, name = query.get("id", ""), query.get("name", "")
+        _require_document(dataset, DocumentFilter(id=id_), id_)
+        _require_document(dataset, DocumentFilter(name=name), name)
+        page = page_of(query)
+        wanted = document_filter(query)
+        _check_metadata_condition(query.get("metadata_condition", ""))
+        rows = wanted.apply(documents_of(dataset))
+        order = ("-" if descending(query) else "") + order_of(query)
+        documents = [listed_to_wire(document) for document in page.slice(rows.order_by(order))]
+        return success({"total": rows.count(), "docs": documents})
+
+    @extend_schema(
+        summary="Download a document",
+        responses={(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file as it was sent.")},
+    )
+    def download(self, request: Request, dataset_id: str, document_id: str) -> FileResponse:
+        dataset = owned_dataset(caller(request), dataset_id)
+        if dataset is None:
+            raise NotFound(f"You do not own the dataset {dataset_id}.")
+        document = document_of(dataset, document_id)
+        if document is None:
+            raise NotFound(f"The dataset not own the document {document_id}.")
+        if not document.size or not default_storage.exists(document.location):
+            raise DataError("This file is empty.")
+        response = FileResponse(default_storage.open(document.location), content_type="application/octet-stream")
+        # Names are whatever a client sent: the browser shall neither run nor sniff them.
+        response["Content-Disposition"] = content_disposition_header(True, document.name)
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    @extend_schema(summary="Delete documents", request=_ids_body("ids"))
+    def delete(self, request: Request, dataset_id: str) -> Response:
+        dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}. ")
+        sent = read_object(http_request(request)).get("ids")
+        if sent is None or sent == []:
+            deleting.delete_documents(dataset=dataset, ids=None)
+            return success()
+        wanted = id_list("ids", sent, kind="document")
+        known = existing_ids(dataset, wanted.ids)
+        deleted = deleting.delete_documents(dataset=dataset, ids=[id_ for id_ in wanted.ids if id_ in known])
+        _require_all_found([id_ for id_ in wanted.ids if id_ not in known])
+        return success(partial_success(deleted, wanted.repeated))
+
+    @extend_schema(summary="Parse documents", request=_ids_body("document_ids"))
+    def parse(self, request: Request, dataset_id: str) -> Response:
+        dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
+        wanted = required_document_ids(read_object(http_request(request)))
+        unknown = parsing.start_parsing(dataset=dataset, ids=wanted.ids)
+        _require_all_found(unknown)
+        return success(partial_success(len(wanted.ids), wanted.repeated))
+
+    @extend_schema(summary="Stop parsing documents", request=_ids_body("document_ids"))
+    def stop(self, request: Request, dataset_id: str) -> Response:
+        dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
+        wanted = required_document_ids(read_object(http_request(request)))
+        parsing.stop_parsing(dataset=dataset, ids=wanted.ids)
+        return success(partial_success(len(wanted.ids), wanted.repeated))
+
+
+def _readable(request: Request, dataset_id: str, refusal: str) -> KnowledgeBase:
+    dataset = accessible_dataset(caller(request), dataset_id)
+    if dataset is None:
+        raise NotFound(refusal)
+    return dataset
+
+
+def _require_document(dataset: KnowledgeBase, wanted: DocumentFilter, shown: str) -> None:
+    if shown and not wanted.apply(documents_of(dataset)).exists():
+        raise NotFound(f"You don't own the document {shown}.")
+
+
+def _require_all_found(unknown: list[str]) -> None:
+    if unknown:
+        raise NotFound(f"Documents not found: {unknown}")
+
+
+def _check_metadata_condition(text: str) -> None:
+    if not text:
+        return
+    try:
+        condition = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise DataError("metadata_condition must be valid JSON.") from None
+    if condition and not isinstance(condition, dict):
+        raise DataError("metadata_condition must be an object.")
+    refuse_metadata_condition(condition)

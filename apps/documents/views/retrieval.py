@@ -1,0 +1,123 @@
+"""Retrieval over HTTP: from a question to chunks of several datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts.language_models import chat_model_for, embedder_for, reranker_for
+from apps.core.bodies import read_object
+from apps.core.errors import BadValue, DataError, NotFound
+from apps.core.rest import ResourceViewSet, caller, http_request, success
+from apps.core.wire_profile import profile
+from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
+from apps.datasets.selectors import datasets_by_id
+from apps.documents.schemas import MOST_CANDIDATES, NO_NEGATIVE_SLICES, RetrievalQuestion, retrieval_question
+from apps.documents.selectors import foreign_document
+from apps.documents.wire import nothing_asked, retrieval_to_wire
+from ragflow.engine.generation.conversation import name_keywords, translate
+from ragflow.engine.registry import ModelSpec
+from ragflow.engine.retrieval import RetrievalRequest, retrieve
+
+_BODY = {
+    "application/json": {
+        "type": "object",
+        "properties": {
+            "dataset_ids": {"type": "array", "items": {"type": "string"}},
+            "question": {"type": "string"},
+            "document_ids": {"type": "array", "items": {"type": "string"}},
+            "page": {"type": "integer", "default": 1},
+            "page_size": {"type": "integer", "default": 30},
+            "similarity_threshold": {"type": "number", "default": 0.2},
+            "vector_similarity_weight": {"type": "number", "default": 0.3},
+            "top_k": {"type": "integer", "default": 1024},
+            "rerank_id": {"type": "string"},
+            "highlight": {"type": "boolean", "default": True},
+            "keyword": {"type": "boolean", "default": False},
+            "cross_languages": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["dataset_ids", "question"],
+    }
+}
+
+
+@extend_schema(tags=["retrieval"])
+class RetrievalViewSet(ResourceViewSet):
+    @extend_schema(summary="Retrieve chunks", request=_BODY)
+    def retrieve(self, request: Request) -> Response:
+        payload = read_object(http_request(request))
+        datasets = _datasets(request, payload)
+        question = retrieval_question(payload)
+        ids = [dataset.pk for dataset in datasets]
+        foreign = foreign_document(ids, question.document_ids)
+        if foreign is not None:
+            raise NotFound(f"The datasets don't own the document {foreign}")
+        _check_ranges(question)
+        if not question.text.strip():
+            return success(nothing_asked())
+        text = _helped(question, datasets[0])
+        found = retrieve(
+            doc_store(),
+            RetrievalRequest(
+                dataset_ids=tuple(ids),
+                question=text,
+                document_ids=tuple(question.document_ids) or None,
+                page=question.page,
+                page_size=question.page_size,
+                similarity_threshold=question.similarity_threshold,
+                vector_similarity_weight=question.vector_similarity_weight,
+                top_k=question.top_k,
+                highlight=question.highlight,
+                pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
+                candidates=profile().retrieval_candidates,
+            ),
+            embedder=embedder_for(datasets[0].embedding_model),
+            reranker=reranker_for(question.rerank_id) if question.rerank_id else None,
+        )
+        return success(retrieval_to_wire(found))
+
+
+def _datasets(request: Request, payload: Mapping[str, Any]) -> Sequence[KnowledgeBase]:
+    """Return the datasets to search, which have to share one embedding model."""
+    sent = payload.get("dataset_ids")
+    if not sent:
+        raise DataError("`dataset_ids` is required.")
+    if not isinstance(sent, list):
+        raise DataError("`dataset_ids` should be a list")
+    known = datasets_by_id(caller(request), [id_ for id_ in sent if isinstance(id_, str)])
+    for id_ in sent:
+        if not isinstance(id_, str) or id_ not in known:
+            raise NotFound(f"You don't own the dataset {id_}.")
+    if len({ModelSpec.parse(dataset.embedding_model).model for dataset in known.values()}) > 1:
+        raise DataError('Datasets use different embedding models."')
+    return list(known.values())
+
+
+def _check_ranges(question: RetrievalQuestion) -> None:
+    if question.top_k <= 0:
+        raise BadValue("`top_k` must be greater than 0.")
+    if question.top_k > MOST_CANDIDATES:
+        raise BadValue(f"`top_k` must not exceed {MOST_CANDIDATES}.")
+    if question.text.strip() and min(question.page, question.page_size) <= 0:
+        raise BadValue("`page` and `page_size` must be at least 1.", reference=repr(ValueError(NO_NEGATIVE_SLICES)))
+
+
+def _helped(question: RetrievalQuestion, dataset: KnowledgeBase) -> str:
+    """Return the question, translated and with keywords where that was asked for and the chat model can do it."""
+    text = question.text
+    if not question.keyword and not question.cross_languages:
+        return text
+    model = chat_model_for(dataset.tenant)
+    if not model.can_instruct:
+        return text
+    if question.cross_languages:
+        text = async_to_sync(translate)(model, text, question.cross_languages)
+    if question.keyword:
+        text = f"{text} {async_to_sync(name_keywords)(model, text)}".strip()
+    return text
