@@ -128,7 +128,10 @@ class DocStore(Protocol):
         """Return the query's analysed terms with their weight (for highlighting and matching sentences)."""
 
     def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
-        """Return the stored vectors of these chunks (citations compare sentences with them)."""
+        """Return the stored vectors of these chunks (citations compare sentences with them).
+
+        The id of a parent gives the normalised mean of its children's vectors.
+        """
 
     def document_ids(self, dataset_id: str) -> set[str]:
         """Return the documents that have chunks here (the verify command compares them with the database)."""

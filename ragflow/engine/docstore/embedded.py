@@ -28,6 +28,7 @@ from ragflow.engine.docstore.embedded_rows import (
     find_dataset,
     find_datasets,
     find_document,
+    find_vectors,
     forget_empty_document,
     json_list,
     mark_changed,
@@ -240,16 +241,12 @@ class EmbeddedDocStore:
 
     def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
         with self._file.read() as connection:
-            rows = connection.execute(
-                """
-                SELECT chunk.id, vector.vector FROM json_each(?) AS wanted JOIN chunk ON chunk.id = wanted.value
-                JOIN document ON document.no = chunk.document_no JOIN dataset ON dataset.no = document.dataset_no
-                JOIN vector ON vector.rid = chunk.rid
-                WHERE dataset.id IN (SELECT value FROM json_each(?))
-                """,
-                (json_list(chunk_ids), json_list(dataset_ids)),
-            ).fetchall()
-        return {chunk_id: np.frombuffer(blob, "<f4").astype(np.float32) for chunk_id, blob in rows}
+            rows = find_vectors(connection, dataset_ids, chunk_ids)
+        sums: dict[str, Vector] = {}
+        for chunk_id, blob in rows:
+            vector = np.frombuffer(blob, "<f4").astype(np.float32)
+            sums[chunk_id] = sums[chunk_id] + vector if chunk_id in sums else vector
+        return {chunk_id: vector / (np.linalg.norm(vector) or 1.0) for chunk_id, vector in sums.items()}
 
     def document_ids(self, dataset_id: str) -> set[str]:
         with self._file.read() as connection:

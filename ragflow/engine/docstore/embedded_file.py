@@ -66,6 +66,7 @@ CREATE TABLE chunk (
     parent_content TEXT NOT NULL,
     UNIQUE (id, document_no)
 );
+CREATE INDEX chunk_parent ON chunk (parent_id) WHERE parent_id <> '';
 CREATE INDEX chunk_listing ON chunk (document_no, manual, place, rid DESC, tokens);
 
 -- What ranking reads besides the index, apart from the wide rows above. `parent` is 0 or a hash of the parent's id.

@@ -154,6 +154,27 @@ def find_document(connection: sqlite3.Connection, dataset_id: str, document_id: 
     return found
 
 
+def find_vectors(
+    connection: sqlite3.Connection, dataset_ids: Iterable[str], chunk_ids: Iterable[str]
+) -> list[tuple[str, bytes]]:
+    """Return (id, vector) of these chunks; for the id of a parent one row per child."""
+    return connection.execute(
+        """
+        WITH wanted AS (SELECT value AS id FROM json_each(:ids)), found AS (
+            SELECT wanted.id, chunk.rid, chunk.document_no FROM wanted CROSS JOIN chunk ON chunk.id = wanted.id
+            UNION
+            SELECT wanted.id, chunk.rid, chunk.document_no FROM wanted
+            CROSS JOIN chunk ON chunk.parent_id = wanted.id AND chunk.parent_id <> ''
+        )
+        SELECT found.id, vector.vector FROM found
+        JOIN document ON document.no = found.document_no JOIN dataset ON dataset.no = document.dataset_no
+        JOIN vector ON vector.rid = found.rid
+        WHERE dataset.id IN (SELECT value FROM json_each(:datasets))
+        """,
+        {"ids": json_list(chunk_ids), "datasets": json_list(dataset_ids)},
+    ).fetchall()
+
+
 def mark_changed(connection: sqlite3.Connection, dataset_no: int) -> None:
     """Tell every process that rows it may hold in memory are no longer right."""
     connection.execute("UPDATE dataset SET changed = changed + 1 WHERE no = ?", (dataset_no,))

@@ -27,6 +27,17 @@ SMALL_FILTER = 4096
 POSTINGS_BUDGET = 60_000
 """Postings that a search scores in full; see `_split_by_cost`."""
 
+NOTHING = Candidates(
+    handles=np.zeros(0, np.int64),
+    term=np.zeros(0),
+    bm25=np.zeros(0),
+    cosine=np.zeros(0),
+    dataset=np.zeros(0, np.int64),
+    document=np.zeros(0, np.int64),
+    parent=np.zeros(0, np.int64),
+    documents=(),
+)
+
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -111,6 +122,8 @@ def search(
     request: SearchRequest,
 ) -> Candidates:
     """Rank the chunks of these datasets, given as (index in the request, row) in ascending order of their numbers."""
+    if not rows:
+        return NOTHING
     scope = _scope(connection, cache, rows, request)
     terms = query_terms(request.text)
     total, counts = statistics.read(connection, terms) if terms else (0, [])

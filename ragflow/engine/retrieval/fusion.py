@@ -2,7 +2,7 @@
 
 Two measures are kept apart. The *similarity*, w * cosine + (1 - w) * term, is made of raw values: it is what callers
 see and what the threshold applies to. The *order* is a weighted sum of normalised scores (BM25 by its maximum, cosine
-stretched between its extremes), because raw cosines of a model lie in a narrow band and would hardly weigh. This sum
+stretched over the nearest candidates): raw cosines of a model lie in a narrow band and would hardly weigh. This sum
 beats reciprocal rank fusion wherever one of the two sides is weak.
 """
 
@@ -19,9 +19,9 @@ from ragflow.engine.docstore.base import Candidates
 Numbers = NDArray[np.float64]
 Indexes = NDArray[np.int64]
 
-FUSION_DEPTH = 100
-"""The extremes of the cosine are those among so many best candidates of either side, so that the order does not
-depend on how many weak candidates came along."""
+FUSION_DEPTH = 200
+"""The cosine is stretched over so many nearest candidates; farther ones count 0. So the order does not depend on how
+many weak candidates came along."""
 
 FULL_PAGERANK = 100.0
 """A dataset with this pagerank comes before every dataset without one."""
@@ -40,8 +40,7 @@ class Ranking:
 def fuse(candidates: Candidates, *, weight: float, boost: Numbers) -> Ranking:
     """Rank candidates. `weight` is the share of the vector side, `boost` the pagerank of each candidate's dataset."""
     lexical = _by_maximum(candidates.bm25)
-    spread = _extremes(candidates)
-    order = weight * _stretched(candidates.cosine, *spread) + (1 - weight) * lexical + boost / FULL_PAGERANK
+    order = weight * _stretched(candidates.cosine) + (1 - weight) * lexical + boost / FULL_PAGERANK
     similarity = _similarity(candidates.term, candidates.cosine, weight)
     return Ranking(similarity, candidates.cosine, order, np.zeros(len(candidates), np.int64))
 
@@ -59,11 +58,7 @@ def fuse_reranked(
     lexical = _by_maximum(candidates.bm25)[chosen]
     vector[chosen] = model
     similarity[chosen] = weight * model + (1 - weight) * candidates.term[chosen]
-    order[chosen] = (
-        weight * _stretched(model, model.min(initial=0.0), model.max(initial=0.0))
-        + (1 - weight) * lexical
-        + boost[chosen] / FULL_PAGERANK
-    )
+    order[chosen] = weight * _stretched(model) + (1 - weight) * lexical + boost[chosen] / FULL_PAGERANK
     tier[chosen] = 0
     return Ranking(similarity, vector, order, tier)
 
@@ -84,19 +79,10 @@ def _by_maximum(scores: Numbers) -> Numbers:
     return scores / top if top > 0 else np.zeros(len(scores))
 
 
-def _extremes(candidates: Candidates) -> tuple[float, float]:
-    if not len(candidates):
-        return 0.0, 0.0
-    leading = np.concatenate([_leading(candidates.cosine), _leading(candidates.bm25)])
-    cosines = candidates.cosine[leading]
-    return float(cosines.min()), float(cosines.max())
-
-
-def _leading(scores: Numbers) -> Indexes:
-    if len(scores) <= FUSION_DEPTH:
-        return np.arange(len(scores))
-    return np.argpartition(scores, -FUSION_DEPTH)[-FUSION_DEPTH:]
-
-
-def _stretched(scores: Numbers, low: float, high: float) -> Numbers:
+def _stretched(scores: Numbers) -> Numbers:
+    """Map the highest score to 1 and the lowest of the `FUSION_DEPTH` best, with all below it, to 0."""
+    depth = min(FUSION_DEPTH, len(scores))
+    if not depth:
+        return scores
+    low, high = np.partition(scores, -depth)[-depth], scores.max()
     return np.clip((scores - low) / (high - low), 0.0, 1.0) if high > low else np.zeros(len(scores))

@@ -173,7 +173,6 @@ def _passage(chunk: Chunk, entries: _Entries, index: int, request: RetrievalRequ
 def _document_counts(candidates: Candidates, found: Indexes) -> tuple[DocumentCount, ...]:
     """Count results by document, most first; among equals the one with the better result first."""
     documents, first, counts = np.unique(candidates.document[found], return_index=True, return_counts=True)
-    return tuple(
-        DocumentCount(*candidates.documents[documents[index]], int(counts[index]))
-        for index in np.lexsort((first, -counts))
-    )
+    ranked = np.lexsort((first, -counts))
+    named = ((candidates.documents[documents[index]], int(counts[index])) for index in ranked)
+    return tuple(DocumentCount(document_id, name, count) for (document_id, name), count in named)
