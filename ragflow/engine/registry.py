@@ -29,6 +29,8 @@ HASHING = "hash-1024@Builtin"
 EXTRACTIVE = "extractive@Builtin"
 BUILTIN_MODELS = frozenset(name.partition("@")[0].lower() for name in (MINILM, HASHING, EXTRACTIVE))
 
+KEPT_MODELS = 256
+
 Kind = Literal["chat", "embedding", "rerank"]
 Model = TypeVar("Model")
 
@@ -112,6 +114,8 @@ class Registry:
         with self._lock:
             model = self._models.get((kind, name))
             if model is None:
+                if len(self._models) >= KEPT_MODELS:
+                    self._models.clear()  # anyone may invent names; what a model has loaded is kept elsewhere
                 model = self._models[kind, name] = cast("Embedder | ChatModel | Reranker", build(ModelSpec.parse(name)))
             return cast("Model", model)
 

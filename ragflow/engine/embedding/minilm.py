@@ -38,7 +38,8 @@ WINDOW = 254  # tokens of text the model takes at once: 256 less [CLS] and [SEP]
 CLS, SEP = 101, 102
 BATCH_ROWS = 32
 BATCH_TOKENS = 4096  # padding included; bounds the memory of the attention scores
-CACHED_QUERIES = 512
+KEPT_QUERIES = 512  # vectors of recent questions, which return when results are paged through
+KEPT_QUERY_LENGTH = 1000  # characters
 
 
 def find_model_folder(explicit: Path | None, cache: Path | None) -> Path | None:
@@ -67,29 +68,15 @@ class MiniLMEmbedder:
         self.name = name
         self._folder = folder
         self._threads = threads or 0  # onnxruntime's word for all
-        self._cached_query = lru_cache(CACHED_QUERIES)(self._embed_query)
 
     def embed(self, texts: Sequence[str]) -> Matrix:
-        model = _load(self._folder, self._threads)
-        sums = np.zeros((len(texts), DIMENSION), np.float32)
-        windows = sorted(model.windows(texts), key=lambda window: len(window[1]))
-        for batch in _batches(windows):
-            owners = [owner for owner, _ in batch]
-            np.add.at(sums, owners, model.run([tokens for _, tokens in batch]))
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        vectors: Matrix = np.divide(sums, norms, out=sums, where=norms > 0)
-        return vectors
+        return load_model(self._folder, self._threads).embed(texts)
 
     def embed_query(self, text: str) -> Vector:
-        return self._cached_query(text)
+        return load_model(self._folder, self._threads).embed_query(text)
 
     async def aembed_query(self, text: str) -> Vector:
-        return await asyncio.to_thread(self._cached_query, text)
-
-    def _embed_query(self, text: str) -> Vector:
-        vector: Vector = self.embed([text])[0]
-        vector.setflags(write=False)  # callers share it
-        return vector
+        return await asyncio.to_thread(self.embed_query, text)
 
 
 class _Model:
@@ -106,6 +93,25 @@ class _Model:
             self.session = _open_session(folder, threads)
         except Exception as exc:  # both libraries raise bare exceptions of their own
             raise ModelError(f"The embedding model in {folder} cannot be loaded: {exc}.", code="MODEL_ERROR") from exc
+        self._kept_query = lru_cache(KEPT_QUERIES)(self._embed_query)
+
+    def embed(self, texts: Sequence[str]) -> Matrix:
+        sums = np.zeros((len(texts), DIMENSION), np.float32)
+        windows = sorted(self.windows(texts), key=lambda window: len(window[1]))
+        for batch in batched(windows):
+            owners = [owner for owner, _ in batch]
+            np.add.at(sums, owners, self.run([tokens for _, tokens in batch]))
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        vectors: Matrix = np.divide(sums, norms, out=sums, where=norms > 0)
+        return vectors
+
+    def embed_query(self, text: str) -> Vector:
+        return self._kept_query(text) if len(text) <= KEPT_QUERY_LENGTH else self._embed_query(text)
+
+    def _embed_query(self, text: str) -> Vector:
+        vector: Vector = self.embed([text])[0]
+        vector.setflags(write=False)  # callers share it
+        return vector
 
     def windows(self, texts: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
         """Yield (index of the text, token ids) for each window; text without a token has none."""
@@ -128,7 +134,7 @@ class _Model:
         return vectors
 
 
-def _batches(windows: Sequence[tuple[int, list[int]]]) -> Iterator[Sequence[tuple[int, list[int]]]]:
+def batched(windows: Sequence[tuple[int, list[int]]]) -> Iterator[Sequence[tuple[int, list[int]]]]:
     """Cut windows, sorted by length, into batches that are short enough and pad little."""
     start = 0
     for end in range(1, len(windows) + 1):
@@ -141,7 +147,7 @@ def _batches(windows: Sequence[tuple[int, list[int]]]) -> Iterator[Sequence[tupl
 _load_lock = threading.Lock()
 
 
-def _load(folder: Path, threads: int) -> _Model:
+def load_model(folder: Path, threads: int) -> _Model:
     with _load_lock:  # two threads that need the model first load it once
         return _load_once(folder, threads)
 

@@ -68,6 +68,14 @@ async def test_queries_work_on_and_off_the_event_loop(server: ModelServer) -> No
     assert len(server.exchanges) == 2
 
 
+async def test_a_server_on_this_machine_is_not_asked_through_a_proxy(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    assert (await embedder(server).aembed_query("clay")).any()
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_passing_failures_are_tried_again(server: ModelServer, asynchronous: bool) -> None:
     server.script(Reply(status=429, headers={"Retry-After": "0"}), Reply(status=500))

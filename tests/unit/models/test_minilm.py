@@ -252,7 +252,7 @@ def test_threads_that_need_the_model_first_load_it_once(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("lengths", [[], [1], [5] * 32, [5] * 33, [10, 200, 254, 254], [254] * 40, list(range(1, 255))])
 def test_batches_are_complete_and_small(lengths: list[int]) -> None:
     windows = [(number, [0] * length) for number, length in enumerate(lengths)]
-    batches = list(minilm._batches(windows))
+    batches = list(minilm.batched(windows))
     assert [window for batch in batches for window in batch] == windows
     for batch in batches:
         assert 1 <= len(batch) <= minilm.BATCH_ROWS

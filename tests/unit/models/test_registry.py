@@ -175,6 +175,14 @@ def test_models_are_built_once_also_by_many_threads() -> None:
     assert len({id(embedder) for embedder in found}) == 1
 
 
+def test_inventing_names_does_not_fill_the_memory() -> None:
+    registry = Registry(ModelSettings())
+    for number in range(1000):
+        assert registry.embedder(f"hash-1024@{'builtin' if number % 2 else 'Builtin'}").dimension == 1024
+        registry.embedder(f"invented-{number}@Builtin")
+    assert len(registry._models) <= 256
+
+
 @pytest.mark.skipif(minilm.find_model_folder(None, None) is None, reason="the model's files are not installed")
 def test_two_names_of_the_local_model_give_the_same_vectors() -> None:
     registry = Registry(ModelSettings(threads=1))
