@@ -34,6 +34,7 @@ FIRST_DELAY = 0.5  # seconds before the second attempt; doubles with each furthe
 RETRYABLE = frozenset({"RATE_LIMIT_EXCEEDED", "SERVER_ERROR", "CONNECTION_ERROR"})
 DETAIL_LIMIT = 300  # characters of a provider's own words in our message
 
+SHORTEST_SECRET = 8  # shorter keys are placeholders for servers without keys ("none", "ollama")
 OPENAI_KEY = re.compile(r"\bsk-[\w*.-]{6,}")
 
 
@@ -45,11 +46,9 @@ class Endpoint:
     api_key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ModelError(
-                f"The base URL of a model provider begins with http:// or https://, not like {self.host!r}.",
-                code="INVALID_REQUEST",
-            )
+        if not _is_url(self.base_url):
+            message = "The base URL of the model provider is not one like https://models.example.com/v1."
+            raise ModelError(message, code="INVALID_REQUEST")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
             message = f"The API key for {self.host} has characters that an HTTP header cannot carry."
             raise ModelError(message, code="AUTH_ERROR")
@@ -57,7 +56,7 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The host and port, without the credentials that a URL may hold."""
-        return urlsplit(self.base_url).netloc.rpartition("@")[2] or self.base_url
+        return urlsplit(self.base_url).netloc.rpartition("@")[2]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -68,9 +67,17 @@ class Endpoint:
 
     def scrub(self, text: str) -> str:
         """Return the text on one line, shortened, without anything that looks like a key."""
-        if self.api_key:
+        if len(self.api_key) >= SHORTEST_SECRET:
             text = text.replace(self.api_key, "***")
         return OPENAI_KEY.sub("***", " ".join(text.split()))[:DETAIL_LIMIT]
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port or an IPv6 address that is none
+        return False
 
 
 # -- clients -------------------------------------------------------------------------------------------------------
@@ -96,7 +103,8 @@ def blocking_client() -> httpx2.Client:
     return client
 
 
-os.register_at_fork(after_in_child=blocking_client.cache_clear)  # two processes must not share a connection
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=blocking_client.cache_clear)  # two processes must not share a connection
 
 _clients: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
 
@@ -138,15 +146,15 @@ def post_json(endpoint: Endpoint, path: str, body: Mapping[str, Any], *, read_ti
     Rate limits, server errors and lost connections are tried again, as long as one wait is at most `patience` seconds.
     Raises ModelError.
     """
-    for attempt in count(1):
+    attempts = count(1)
+    while True:
         try:
             return _decode(endpoint, _post(endpoint, path, body, read_timeout))
         except ModelError as error:
-            delay = retry_delay(error, attempt, patience=patience)
+            delay = retry_delay(error, next(attempts), patience=patience)
             if delay is None:
                 raise
         time.sleep(delay)
-    raise AssertionError("unreachable")
 
 
 async def apost_json(
@@ -158,15 +166,15 @@ async def apost_json(
     patience: float,
 ) -> Any:
     """`post_json` for the event loop."""
-    for attempt in count(1):
+    attempts = count(1)
+    while True:
         try:
             return _decode(endpoint, await _apost(endpoint, path, body, read_timeout))
         except ModelError as error:
-            delay = retry_delay(error, attempt, patience=patience)
+            delay = retry_delay(error, next(attempts), patience=patience)
             if delay is None:
                 raise
         await asyncio.sleep(delay)
-    raise AssertionError("unreachable")
 
 
 def _post(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeout: float) -> httpx2.Response:
@@ -202,7 +210,7 @@ def _request(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeou
 def _decode(endpoint: Endpoint, response: httpx2.Response) -> Any:
     import orjson
 
-    if response.status_code != 200:
+    if not response.is_success:
         raise status_error(endpoint, response.status_code, response.text, response.headers)
     try:
         answer = orjson.loads(response.content)
@@ -246,7 +254,7 @@ def malformed(endpoint: Endpoint, what: str) -> ModelError:
 
 
 def status_error(endpoint: Endpoint, status: int, body: str, headers: Mapping[str, str]) -> ModelError:
-    """Return the error that an HTTP answer other than 200 stands for."""
+    """Return the error that an HTTP answer without success stands for."""
     return _spoken_error(endpoint, status, body, f"answered with status {status}", _retry_after(headers))
 
 

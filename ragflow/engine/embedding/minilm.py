@@ -130,7 +130,10 @@ class _Model:
         for row, window in enumerate(windows):
             ids[row, : len(window) + 2] = [CLS, *window, SEP]
             mask[row, : len(window) + 2] = 1
-        vectors: Matrix = self.session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        try:
+            vectors: Matrix = self.session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+        except Exception as exc:  # onnxruntime's own; out of memory, for one
+            raise ModelError(f"The local embedding model failed: {exc}.", code="MODEL_ERROR") from exc
         return vectors
 
 
@@ -164,7 +167,8 @@ def _forget_after_fork() -> None:
     _load_once.cache_clear()
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def _check_weights(weights: Path) -> None:

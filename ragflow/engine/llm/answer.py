@@ -45,7 +45,8 @@ class AnswerReader:
         if parsed.get("error"):
             raise reported_error(self._endpoint, parsed)
         if usage := parsed.get("usage"):
-            self._usage = Usage(int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0), estimated=False)
+            prompt, completion = (usage.get(key) or 0 for key in ("prompt_tokens", "completion_tokens"))
+            self._usage = Usage(int(prompt), int(completion), estimated=False)
         for choice in parsed.get("choices") or ():
             delta = choice.get("delta") or choice.get("message") or {}
             if thought := _text(delta.get("reasoning_content") or delta.get("reasoning")):

@@ -100,20 +100,20 @@ class OpenAIChatModel:
 
     async def _open(self, request: dict[str, Any], deadline: float) -> httpx2.Response:
         """Return the response once its headers are there. Failed attempts are repeated: nothing was yielded yet."""
+        attempts = count(1)
         try:
             async with asyncio.timeout_at(deadline):
                 client = await self._client()
-                for attempt in count(1):
+                while True:
                     try:
                         return await self._ask(client, request)
                     except ModelError as error:
-                        delay = retry_delay(error, attempt, patience=PATIENCE)
+                        delay = retry_delay(error, next(attempts), patience=PATIENCE)
                         if delay is None:
                             raise
                     await asyncio.sleep(delay)
         except TimeoutError:
             raise self._silent() from None
-        raise AssertionError("unreachable")
 
     async def _ask(self, client: AsyncOpenAI, request: dict[str, Any]) -> httpx2.Response:
         """Send the request with the question for usage, or without it to a provider that refuses that."""

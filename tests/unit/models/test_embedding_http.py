@@ -163,6 +163,11 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
     assert http.status_error(endpoint, 429, "", {"retry-after": value}).retry_after == seconds
 
 
+def test_a_placeholder_for_a_key_does_not_garble_messages() -> None:
+    endpoint = http.Endpoint("http://127.0.0.1:9", "none")
+    assert str(http.status_error(endpoint, 404, "none of these", {})).endswith(": none of these.")
+
+
 def test_messages_hold_no_secrets_and_no_pages() -> None:
     endpoint = http.Endpoint("http://user:password@127.0.0.1:9/v1", "topsecretkey")
     assert "topsecretkey" not in repr(endpoint)

@@ -149,12 +149,14 @@ def test_a_configured_model_without_a_provider_is_described_not_used() -> None:
     assert "OPENAI_API_KEY" in status.reason
 
 
-@pytest.mark.parametrize("base_url", ["127.0.0.1:9/v1", "ftp://models"])
+@pytest.mark.parametrize(
+    "base_url", ["127.0.0.1:9/v1", "ftp://models", "http://", "http://[::1", "http://host:port/v1"]
+)
 def test_a_base_url_that_is_none_is_described(base_url: str) -> None:
     registry = Registry(ModelSettings(base_url=base_url, chat_model="chatty"))
     status = next(status for status in registry.describe() if status.name == "chatty@OpenAI")
     assert not status.available
-    assert "http://" in status.reason
+    assert "base URL" in status.reason
 
 
 def test_the_key_is_not_in_what_is_printed() -> None:
