@@ -18,8 +18,11 @@ _LONGEST_NUMBER = 16  # bytes of `(n)`
 
 
 def name_key(name: str) -> str:
-    """Return what two names share when they differ in letter case only. Databases disagree on that beyond ASCII."""
-    return name.lower()
+    """Return what two names share when they differ in letter case only. Databases disagree on that beyond ASCII.
+
+    Names hold no NUL, which PostgreSQL refuses even in a question; one that was asked for becomes a name nobody has.
+    """
+    return name.lower().replace("\0", "\ufffd")
 
 
 def split_suffix(name: str) -> tuple[str, str]:

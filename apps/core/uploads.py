@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from functools import partial
-from typing import IO, Any
+from typing import IO, Any, cast
 from urllib.parse import unquote
 
 from django.conf import settings
@@ -31,7 +31,7 @@ class ReceivedFile(File):  # type: ignore[type-arg]  # not subscriptable at run 
     """A file of a form. All files of a request share one temporary file, which goes when the request ends."""
 
     def __init__(self, spool: IO[bytes], name: str, start: int, size: int) -> None:
-        super().__init__(_Range(spool, start, size), name=name)
+        super().__init__(cast("IO[bytes]", _Range(spool, start, size)), name=name)
         self.size = size
         self._spool = spool
 
@@ -78,7 +78,7 @@ def accept_files(request: HttpRequest) -> None:
     To be called before anything reads `request.POST` or `request.FILES`; those then raise MalformedBody for a form
     that cannot be read, and TooLarge for a file beyond MAX_UPLOAD_BYTES.
     """
-    request.parse_file_upload = partial(_parse_form, request.encoding)  # type: ignore[method-assign]
+    request.parse_file_upload = partial(_parse_form, request.encoding)  # type: ignore[assignment]
 
 
 def _parse_form(

@@ -17,7 +17,7 @@ def doc_store() -> DocStore:
 
         return EmbeddedDocStore(settings.INDEX_FILE)
     try:
-        from ragflow.engine.docstore.elastic import ElasticDocStore
+        from ragflow.engine.docstore.elastic import ElasticDocStore  # type: ignore[import-not-found]
     except ImportError as error:
         raise ImproperlyConfigured(
             "ELASTICSEARCH_URL is set, but this installation cannot talk to Elasticsearch. Leave it empty to use the "

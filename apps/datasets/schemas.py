@@ -45,6 +45,13 @@ def _storable(value: str) -> str:
     return value
 
 
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_holds_nul(item) for item in items)
+
+
 def _avatar(value: str) -> str:
     prefix, comma, _ = value.partition(",")
     if not comma:
@@ -81,7 +88,10 @@ Name = Annotated[
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_storable)]
 Avatar = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_avatar), AfterValidator(_storable)]
 EmbeddingModel = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=255), AfterValidator(_model_identifier)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=255),
+    AfterValidator(_model_identifier),
+    AfterValidator(_storable),
 ]
 PipelineId = Annotated[str, StringConstraints(min_length=32, max_length=32), AfterValidator(_hexadecimal)]
 
@@ -111,6 +121,8 @@ class _Dataset(_Body):
         size = len(value.model_dump_json())
         if size > MAX_TEXT:
             raise _mistake(f"Parser config exceeds size limit (max 65,535 characters). Current size: {size}")
+        if _holds_nul(value.model_dump()):
+            raise _mistake("Parser config should not contain the character NUL")
         return value
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from django.db.models import Q, QuerySet
 
 from apps.accounts.selectors import joined_tenant_ids
+from apps.core.ids import is_id
 from apps.core.names import name_key
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
@@ -31,16 +32,16 @@ def listed_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
 
 
 def owned_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:
-    return owned_datasets(principal).filter(pk=dataset_id).first()
+    return owned_datasets(principal).filter(pk=dataset_id).first() if is_id(dataset_id) else None
 
 
 def accessible_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:
-    return accessible_datasets(principal).filter(pk=dataset_id).first()
+    return accessible_datasets(principal).filter(pk=dataset_id).first() if is_id(dataset_id) else None
 
 
 def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
     """Return those of the ids that the caller may read."""
-    return accessible_datasets(principal).in_bulk(list(dict.fromkeys(ids)))
+    return accessible_datasets(principal).in_bulk([id_ for id_ in dict.fromkeys(ids) if is_id(id_)])
 
 
 def named(datasets: QuerySet[KnowledgeBase], name: str) -> QuerySet[KnowledgeBase]:
@@ -50,5 +51,6 @@ def named(datasets: QuerySet[KnowledgeBase], name: str) -> QuerySet[KnowledgeBas
 
 def is_accessible(principal: Principal, *, id: str | None = None, name: str = "") -> bool:  # noqa: A002
     """Tell whether the caller may read a dataset of this id, or else one of this name."""
-    rows = accessible_datasets(principal)
-    return (rows.filter(pk=id) if id is not None else named(rows, name)).exists()
+    if id is not None:
+        return accessible_dataset(principal, id) is not None
+    return named(accessible_datasets(principal), name).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
@@ -24,6 +25,7 @@ from ragflow.engine.errors import StoreError
 log = logging.getLogger(__name__)
 
 _SLICE = 1000
+_ABANDONED_AFTER = timedelta(minutes=1)
 _DIRECT = ("name", "avatar", "description", "permission", "chunk_method", "pipeline_id", "pagerank")
 
 
@@ -155,7 +157,7 @@ def purge_dataset(dataset: KnowledgeBase) -> None:
 
 def purge_hidden() -> int:
     """Finish deletions that a crash or a failing store interrupted. Return how many datasets there were."""
-    hidden = list(KnowledgeBase.objects.filter(deleted_at__isnull=False))
+    hidden = list(KnowledgeBase.objects.filter(deleted_at__lt=timezone.now() - _ABANDONED_AFTER))
     for dataset in hidden:
         purge_dataset(dataset)
     return len(hidden)

@@ -65,7 +65,7 @@ class DatasetViewSet(ResourceViewSet):
         return success(dataset_to_wire(services.update_dataset(principal=caller(request), data=data)))
 
     @extend_schema(summary="Delete datasets", request=DeleteDatasets)
-    def delete(self, request: Request) -> Response:
+    def destroy(self, request: Request) -> Response:
         data = validate(DeleteDatasets, read_validated_payload(http_request(request)))
         services.delete_datasets(principal=caller(request), ids=data.ids)
         return success()

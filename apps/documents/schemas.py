@@ -103,14 +103,14 @@ def order_of(query: Mapping[str, str]) -> str:
 
 def document_filter(query: QueryDict) -> DocumentFilter:
     """Read the restrictions of a document list. Raises BadValue for times that are no whole numbers."""
-    states = {state.name: state.value for state in Document.State}
+    states = {state.name: state.value for state in Document.State} | {code: code for code in Document.State.values}
     created_from, created_to = _milliseconds(query, "create_time_from"), _milliseconds(query, "create_time_to")
     return DocumentFilter(
         id=query.get("id", ""),
         name=query.get("name", ""),
         keywords=query.get("keywords", ""),
-        suffixes=query.getlist("suffix"),
-        states=[states.get(run, run) for run in query.getlist("run")],
+        suffixes=[suffix.replace("\0", "\ufffd") for suffix in query.getlist("suffix")],
+        states=[states.get(run, "?") for run in query.getlist("run")],  # an unknown state is that of no document
         created_from=_moment("create_time_from", created_from),
         created_before=_moment("create_time_to", created_to + 1) if created_to else None,
     )

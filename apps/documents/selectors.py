@@ -20,7 +20,7 @@ def documents_of(dataset: KnowledgeBase) -> QuerySet[Document]:
 
 
 def document_of(dataset: KnowledgeBase, document_id: str) -> Document | None:
-    return documents_of(dataset).filter(pk=document_id).first()
+    return documents_of(dataset).filter(pk=document_id).first() if is_id(document_id) else None
 
 
 def existing_ids(dataset: KnowledgeBase, ids: Iterable[object]) -> set[str]:
@@ -57,7 +57,7 @@ class DocumentFilter:
 
     def apply(self, documents: QuerySet[Document]) -> QuerySet[Document]:
         conditions = {
-            "pk": self.id,
+            "pk": self.id.replace("\0", "\ufffd"),
             "name_key": name_key(self.name),
             "name_key__contains": name_key(self.keywords),
             "suffix__in": self.suffixes,

@@ -9,7 +9,7 @@ _DATASET = "api/v1/datasets/<str:dataset_id>"
 urlpatterns = [
     path(
         f"{_DATASET}/documents",
-        DocumentViewSet.as_view({"get": "list", "post": "upload", "delete": "delete"}),
+        DocumentViewSet.as_view({"get": "list", "post": "upload", "delete": "destroy"}),
         name="documents",
     ),
     path(f"{_DATASET}/documents/<str:document_id>", DocumentViewSet.as_view({"get": "download"}), name="document"),

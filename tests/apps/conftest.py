@@ -16,10 +16,30 @@ from apps.accounts import language_models, services
 from apps.accounts.models import Tenant
 from apps.core.principal import Principal
 from apps.datasets.engine import doc_store
+from apps.documents import ingest
+from apps.documents.models import IngestTask
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.registry import HASHING, ModelSettings
 
 _numbers = count(1)
+
+
+BOUNDARY = "----boundary"
+
+
+def form(*parts: tuple[str, str | None, bytes]) -> bytes:
+    """Return a multipart body of (field, file name, content); without a file name the part is a text field.
+
+    Names go onto the wire as HTTP libraries write them: quotes and line breaks percent-encoded, all else as it is.
+    """
+    body = bytearray()
+    for field, name, content in parts:
+        disposition = f'form-data; name="{field}"'
+        if name is not None:
+            quoted = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+            disposition += f'; filename="{quoted}"'
+        body += f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + b"\r\n"
+    return bytes(body) + f"--{BOUNDARY}--\r\n".encode()
 
 
 class API(Client):
@@ -39,6 +59,15 @@ class API(Client):
     @staticmethod
     def answer(response: Any) -> dict[str, Any]:
         return orjson.loads(response.content) | {"status": response.status_code}
+
+    def upload(self, dataset_id: str, *files: tuple[str, bytes]) -> list[dict[str, Any]]:
+        answer = self.send_form(dataset_id, form(*(("file", name, content) for name, content in files)))
+        assert answer["code"] == 0, answer
+        return answer["data"]
+
+    def send_form(self, dataset_id: str, content: bytes) -> dict[str, Any]:
+        path = f"/api/v1/datasets/{dataset_id}/documents"
+        return self.answer(self.generic("POST", path, content, content_type=f"multipart/form-data; boundary={BOUNDARY}"))
 
     def create_dataset(self, name: str = "set", **fields: Any) -> dict[str, Any]:
         answer = self.call("POST", "/api/v1/datasets", {"name": name} | fields)
@@ -120,3 +149,16 @@ def tenant(api: API) -> Tenant:
 def principal(api: API) -> Principal:
     assert api.principal is not None
     return api.principal
+
+
+@pytest.fixture
+def run_tasks(db: None) -> Callable[[], int]:
+    """Return a function that does what a worker would: it runs the waiting ingest tasks and returns how many."""
+
+    def run() -> int:
+        waiting = list(IngestTask.objects.filter(state=IngestTask.State.PENDING).order_by("created_at"))
+        for task in waiting:
+            ingest.run(task.pk)
+        return len(waiting)
+
+    return run

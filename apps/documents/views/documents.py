@@ -110,7 +110,7 @@ class DocumentViewSet(ResourceViewSet):
         return response
 
     @extend_schema(summary="Delete documents", request=_ids_body("ids"))
-    def delete(self, request: Request, dataset_id: str) -> Response:
+    def destroy(self, request: Request, dataset_id: str) -> Response:
         dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}. ")
         sent = read_object(http_request(request)).get("ids")
         if sent is None or sent == []:

@@ -1,0 +1,127 @@
+"""Documents and their tasks for operators: what is running, what failed and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from apps.core.errors import RagflowError
+from apps.datasets.models import KnowledgeBase
+from apps.documents.models import Document, IngestTask
+from apps.documents.services import deleting, parsing
+
+
+class IngestTaskInline(admin.TabularInline):
+    model = IngestTask
+    fields = readonly_fields = ("state", "stage", "attempt", "worker", "message", "created_at", "finished_at")
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(Document)
+class DocumentAdmin(admin.ModelAdmin):
+    list_display = (
+        "name", "dataset", "owner", "state", "progress_bar", "chunk_count", "size", "problem", "created_at",
+    )  # fmt: skip
+    list_select_related = ("dataset__tenant",)
+    list_filter = ("state", "type", "chunk_method", "error_class")
+    search_fields = ("name", "=id", "dataset__name")
+    date_hierarchy = "created_at"
+    actions = ("parse", "cancel")
+    inlines = (IngestTaskInline,)
+    fieldsets = (
+        (None, {"fields": ("id", "name", "dataset", "type", "size", "created_at")}),
+        ("Parsing", {"fields": ("chunk_method", "parser_config", "state", "progress_bar", "progress_message")}),
+        ("Content", {"fields": ("chunk_count", "token_count", "meta_fields", "enabled")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        return super().get_queryset(request).filter(deleted_at__isnull=True)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # documents are uploaded
+
+    def has_change_permission(self, request: HttpRequest, obj: Document | None = None) -> bool:
+        return False  # a change has to reach the search index: the API does that
+
+    @admin.display(ordering="dataset__tenant__name")
+    def owner(self, document: Document) -> str:
+        return document.dataset.tenant.name
+
+    @admin.display(ordering="progress", description="progress")
+    def progress_bar(self, document: Document) -> SafeString:
+        return format_html('<progress value="{}" max="1"></progress>', max(document.progress, 0))
+
+    @admin.display(ordering="error_class")
+    def problem(self, document: Document) -> str:
+        _, found, sentence = document.progress_message.rpartition("[ERROR] ")
+        return sentence if found and document.state == Document.State.FAIL else ""
+
+    @admin.action(description="Parse the selected documents (again)", permissions=["delete"])
+    def parse(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        self._each(request, queryset, lambda dataset, ids: parsing.start_parsing(dataset=dataset, ids=ids), "queued")
+
+    @admin.action(description="Cancel parsing of the selected documents", permissions=["delete"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        self._each(request, queryset, lambda dataset, ids: parsing.stop_parsing(dataset=dataset, ids=ids), "cancelled")
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Document],
+        act: Callable[[KnowledgeBase, list[str]], object],
+        done: str,
+    ) -> None:
+        count = 0
+        for document in queryset:
+            try:
+                act(document.dataset, [document.pk])
+                count += 1
+            except RagflowError as error:
+                self.message_user(request, f"{document}: {error}", messages.WARNING)
+        self.message_user(request, f"{count} documents {done}.")
+
+    def delete_model(self, request: HttpRequest, obj: Document) -> None:
+        deleting.delete_documents(dataset=obj.dataset, ids=[obj.pk])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        by_dataset = defaultdict(list)
+        for document in queryset:
+            by_dataset[document.dataset].append(document.pk)
+        for dataset, ids in by_dataset.items():
+            deleting.delete_documents(dataset=dataset, ids=ids)
+
+
+@admin.register(IngestTask)
+class IngestTaskAdmin(admin.ModelAdmin):
+    list_display = (
+        "document", "dataset", "state", "stage", "attempt", "worker", "lease_until", "message", "created_at",
+        "finished_at",
+    )  # fmt: skip
+    list_select_related = ("document__dataset",)
+    list_filter = ("state", "error_class")
+    search_fields = ("document__name", "=document__id", "=id")
+    date_hierarchy = "created_at"
+
+    @admin.display(ordering="document__dataset__name")
+    def dataset(self, task: IngestTask) -> str:
+        return task.document.dataset.name
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
