@@ -92,7 +92,12 @@ def answer(text: str, **fields: Any) -> Answer:
     return Answer(text=text, **defaults | fields)
 
 
-GROUNDED = [Retrieved(FOUND), Delta("Bridges "), Delta("are red. [ID:1]"), answer("Bridges are red. [ID:1]", cited=(1,))]
+GROUNDED = [
+    Retrieved(FOUND),
+    Delta("Bridges "),
+    Delta("are red. [ID:1]"),
+    answer("Bridges are red. [ID:1]", cited=(1,)),
+]
 SOLO = [Delta("Hello"), answer("Hello", retrieval=NOTHING, prompt="")]
 UNGROUNDED = [Retrieved(NOTHING), Delta("Sorry!"), answer("Sorry!", retrieval=NOTHING, grounded=False)]
 THOUGHT = [
@@ -157,10 +162,13 @@ END = {"code": 0, "data": True}
 def test_the_exact_bytes_of_a_delta():
     completion = RagflowCompletion(message_id="m-1", session_id="s1", quote=True)
     first = collect(completion.frames(play([Retrieved(FOUND), Delta("é\n\ndata:x"), answer("")])))[0]
-    assert first == (
-        'data:{"code":0,"data":{"answer":"é\\n\\ndata:x","reference":{"chunks":[]},"audio_binary":null,'
-        '"final":false,"id":"m-1","session_id":"s1"}}\n\n'
-    ).encode()
+    assert (
+        first
+        == (
+            'data:{"code":0,"data":{"answer":"é\\n\\ndata:x","reference":{"chunks":[]},"audio_binary":null,'
+            '"final":false,"id":"m-1","session_id":"s1"}}\n\n'
+        ).encode()
+    )
 
 
 def test_deltas_then_references_then_the_terminator():
@@ -272,9 +280,7 @@ def test_a_greeting_is_two_frames():
 
 
 def openai(*, reference=False, failure_is_answer=False):
-    return OpenAICompletion(
-        chat_id="c1", model="any", reference=reference, failure_is_answer=failure_is_answer
-    )
+    return OpenAICompletion(chat_id="c1", model="any", reference=reference, failure_is_answer=failure_is_answer)
 
 
 def openai_frames(events, **options):
