@@ -1,4 +1,7 @@
-"""System checks of the wiring: which half of the server answers what."""
+"""System checks of the wiring: which half of the server answers what.
+
+The streaming half is imported when the checks run, so that a worker, which skips them, does not carry it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.urls import URLPattern, get_resolver
 
-from ragflow import streaming
-
 
 @register("urls")
 def each_path_has_one_half(**_options: Any) -> list[CheckMessage]:
     """A path of the streaming half that the ordinary half also routes would never reach its view there."""
+    from ragflow import streaming
+
     streaming_patterns = {id(pattern) for pattern in streaming.urlpatterns}
     return [
         Error(f"/{route} is routed in both halves of the server.", id="ragflow.E001")
@@ -26,6 +29,8 @@ def each_path_has_one_half(**_options: Any) -> list[CheckMessage]:
 @register("urls")
 def streaming_views_are_coroutines(**_options: Any) -> list[CheckMessage]:
     """A blocking view on the event loop would halt every stream."""
+    from ragflow import streaming
+
     return [
         Error(f"{operation.view_func.__name__} of {path} must be `async def`.", id="ragflow.E002")
         for router in streaming.ROUTERS

@@ -7,11 +7,16 @@ the memory of several. Larger installations run `celery --app ragflow worker` wi
 from __future__ import annotations
 
 import sys
+import warnings
 
 
 def main() -> int:
+    from celery.platforms import SecurityWarning
+
     from ragflow.celery import app
 
+    # It is about pickled messages that reach a worker of the root user. Ours are JSON, and no other kind is accepted.
+    warnings.simplefilter("ignore", SecurityWarning)
     app.loader.import_default_modules()
     from django.conf import settings
 

@@ -1,5 +1,7 @@
 """Django's settings, one concern per file, all from the environment. There is one settings module for every use."""
 
+import sys
+
 from ragflow.settings.database import *  # noqa: F403
 from ragflow.settings.logs import *  # noqa: F403
 from ragflow.settings.models import MODELS as MODELS
@@ -9,7 +11,8 @@ from ragflow.settings.stores import *  # noqa: F403
 from ragflow.settings.wire import *  # noqa: F403
 
 INSTALLED_APPS = [
-    "daphne",
+    # Daphne's app replaces `runserver` and imports Twisted, which nothing else needs in every process.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,0 +1,104 @@
+"""Everything with one command: prepare, then become the supervisor of a web server and a worker."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from ragflow.management.demo import Demo, seed
+from ragflow.supervisor import Plan
+
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+
+# Fewer allocator arenas and one BLAS thread: several processes with many threads share few cores and little memory.
+LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "CELERY_SKIP_CHECKS": "1"}
+
+
+class Command(BaseCommand):
+    help = "Prepare the database, then serve and work until Ctrl-C."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--demo", action="store_true", help="Also make an administrator, a token, and an assistant over the docs."
+        )
+
+    def handle(self, *args: Any, demo: bool, **options: Any) -> None:
+        port = _free_port()
+        self._migrate()
+        found = seed(self.stdout.write) if demo else None
+        connections.close_all()
+        self.stdout.write("Starting…")
+        sys.stdout.flush()
+        Plan(
+            commands={
+                "web server": [sys.executable, "-m", "ragflow.web"],
+                "worker": [sys.executable, "-m", "ragflow.worker"],
+            },
+            host=_local_address(),
+            port=port,
+            host_header=next((name for name in settings.ALLOWED_HOSTS if name.strip("*.")), "localhost").lstrip("."),
+            banner=_banner(found, port),
+        ).execute(_environment(port))
+
+    def _migrate(self) -> None:
+        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            self.stdout.write("Preparing the database…")
+            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+
+
+def _free_port() -> int:
+    """Return the port to serve on; for 0, one that is free now. Raises CommandError when it cannot be listened on."""
+    family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.HOST, settings.PORT))
+        except OSError as error:
+            address = f"{settings.HOST}:{settings.PORT}"
+            raise CommandError(
+                f"Cannot listen on {address}: {error.strerror}. Set RAGFLOW_HOST or RAGFLOW_PORT."
+            ) from None
+        return int(probe.getsockname()[1])
+
+
+def _environment(port: int) -> dict[str, str]:
+    """Return what the children see. They find this code, and the same settings, from any working directory."""
+    paths = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
+    settled = {
+        "RAGFLOW_PORT": str(port),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONSAFEPATH": "1",  # ... and not by accident another module of the same name
+    }
+    return LEAN | dict(os.environ) | settled
+
+
+def _local_address() -> str:
+    return ANY_ADDRESS.get(settings.HOST, settings.HOST)
+
+
+def _banner(demo: Demo | None, port: int) -> str:
+    address = _local_address()
+    origin = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    lines = [
+        "",
+        "RAGFlow on Django is ready.",
+        f"  API    {origin}/api/v1",
+        f"  Docs   {origin}/api/docs",
+        f"  Admin  {origin}/admin/",
+        "",
+    ]
+    if demo is None:
+        lines += ["An API token: manage.py create_token --email you@example.org", ""]
+    else:
+        lines += [*demo.examples(origin), ""]
+    return "\n".join([*lines, "Ctrl-C stops everything."])
