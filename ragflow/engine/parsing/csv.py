@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -21,7 +22,7 @@ MAX_FIELD = 10_000_000  # characters; the module's own limit of 131072 refuses h
 def read(source: Source) -> Iterator[Block | Notice]:
     text = read_text(source)
     csv.field_size_limit(MAX_FIELD)  # one setting for the process, and nothing else in it reads CSV
-    rows = csv.reader(text.split("\n"), delimiter=separator_of(text))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text))
     try:
         yield from row_blocks(rows, as_tables=source.options.html4excel)
     except csv.Error as error:
@@ -32,7 +33,7 @@ def separator_of(text: str) -> str:
     """Return the separator that gives the most rows of one same width above 1; a comma if none does."""
 
     def agreement(separator: str) -> tuple[int, int]:
-        rows = csv.reader(text[:200_000].split("\n"), delimiter=separator)
+        rows = csv.reader(io.StringIO(text[:200_000], newline=""), delimiter=separator)
         widths = Counter(len(row) for row in islice(rows, SAMPLE_ROWS) if len(row) > 1)
         width, count = widths.most_common(1)[0] if widths else (0, 0)
         return count, width

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from email import message_from_bytes
-from email.errors import HeaderParseError
+from email.errors import HeaderParseError, MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
@@ -72,7 +72,10 @@ def _new_blocks(source: Source, markup: str, plain: list[str]) -> Iterator[Block
 
 def _text(part: Message) -> str:
     payload = part.get_payload(decode=True)
-    return decode(payload, part.get_content_charset() or "") if isinstance(payload, bytes) else ""
+    charset = ""
+    with suppress(MessageError, UnicodeError, LookupError):  # the name of the charset is itself damaged
+        charset = part.get_content_charset() or ""
+    return decode(payload, charset) if isinstance(payload, bytes) else ""
 
 
 def _header(value: object) -> str:

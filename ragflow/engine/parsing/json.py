@@ -62,7 +62,10 @@ def _lines(source: Source, text: str) -> Iterator[Block | Notice]:
         yield from _objects(value)
     if bad:
         lines = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
-        yield Notice(f"{len(bad)} lines of {source.name} are not valid JSON and were left out: {lines}.")
+        subject = f"1 line of {source.name} is not valid JSON and was"
+        if len(bad) > 1:
+            subject = f"{len(bad)} lines of {source.name} are not valid JSON and were"
+        yield Notice(f"{subject} left out: {lines}.")
 
 
 def _objects(value: Any) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from ragflow.engine.errors import LimitExceeded, MalformedFile
 from ragflow.engine.parsing import ocr
 from ragflow.engine.parsing.pdf_layout import Style, blocks_of, style_of, without_running_heads
 from ragflow.engine.parsing.pdf_page import Line, Page, PageError, opened, page_count, read_page, rendered
-from ragflow.engine.parsing.pdf_tables import Table, TableFinder, table_finder
+from ragflow.engine.parsing.pdf_tables import Table, TableFinder
 from ragflow.engine.parsing.signatures import mismatch
 from ragflow.engine.parsing.source import Source
 from ragflow.engine.parsing.text import join_lines
@@ -18,7 +19,7 @@ from ragflow.engine.types import Block, BlockKind, Notice, Position
 
 SAMPLE_PAGES = 24  # from which the style of the document is learnt
 SCAN_CHARACTERS = 16  # a page with less text, and
-SCAN_SHARE = 0.2  # at least this much of it covered by pictures, is a scan
+SCAN_SHARE = 0.05  # at least this much of it covered by pictures, is a scan
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class _Unread:
 def read(source: Source) -> Iterator[Block | Notice]:
     if b"%PDF-" not in source.head(1024):
         raise mismatch(source, "a PDF")
-    with opened(source) as document, table_finder(source) as finder:
+    with opened(source) as document, closing(TableFinder(source)) as finder:
         numbers = _selected_pages(source, page_count(document))
         style = _style(source, document, numbers[:SAMPLE_PAGES])
         unread = _Unread()
@@ -137,7 +138,7 @@ def _notices(source: Source, unread: _Unread) -> Iterator[Notice]:
         yield Notice(f"{_pages(unread.failed)} of {source.name} could not be read by OCR.")
     if unread.scanned:
         way = "choose another layout option than Plain Text" if source.options.plain_text else "install tesseract"
-        yield Notice(f"{_pages(unread.scanned)} of {source.name} are pictures without text; {way} to have them read.")
+        yield Notice(f"No text layer: {_pages(unread.scanned)} of {source.name}. To have pictures read, {way}.")
 
 
 def _pages(numbers: list[int]) -> str:

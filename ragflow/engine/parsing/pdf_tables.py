@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,39 +30,29 @@ class Table:
 
 
 class TableFinder:
-    """Opens the file when the first ruled page asks for it."""
+    """Reads the file's structure when the first ruled page asks for it."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self._file = source.path.open("rb")
         self._document: Any = None
 
     def tables_of(self, page: Page) -> list[Table]:
         """Return the page's tables, empty when there are none or when pdfplumber fails: its lines remain as text."""
+        import pdfplumber
+
         try:
-            return list(_tables(self._opened().pages[page.number - 1], page))
+            if self._document is None:
+                self._document = pdfplumber.open(self._file)
+            return list(_tables(self._document.pages[page.number - 1], page))
+        except MemoryError:
+            raise
         except Exception:  # pdfminer meets hostile bytes here and raises anything
             logger.info("The tables of page %d could not be looked for.", page.number, exc_info=True)
             return []
 
-    def _opened(self) -> Any:
-        import pdfplumber
-
-        if self._document is None:
-            self._document = pdfplumber.open(self._source.path)
-        return self._document
-
     def close(self) -> None:
-        if self._document is not None:
-            self._document.close()
-
-
-@contextmanager
-def table_finder(source: Source) -> Iterator[TableFinder]:
-    finder = TableFinder(source)
-    try:
-        yield finder
-    finally:
-        finder.close()
+        """Close the file only: the document's own closing parses all pages, and fails where they are damaged."""
+        self._file.close()
 
 
 def _tables(ruled: Any, page: Page) -> Iterator[Table]:

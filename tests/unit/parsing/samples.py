@@ -161,7 +161,7 @@ def scanned_pdf(text: str = "Heat exchanger 42") -> bytes:
     from reportlab.lib.utils import ImageReader
 
     picture = ImageReader(io.BytesIO(png(text)))
-    return drawn_pdf(lambda canvas: canvas.drawImage(picture, 50, 500, width=500, height=250))
+    return drawn_pdf(lambda canvas: canvas.drawImage(picture, 0, 500, width=595, height=300, preserveAspectRatio=True))
 
 
 def eml(*attachments: tuple[str, bytes]) -> bytes:

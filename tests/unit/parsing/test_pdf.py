@@ -1,0 +1,264 @@
+"""PDF: text with its place, headings, columns, tables, running heads, scans, and pages that cannot be read."""
+
+import threading
+
+import pytest
+
+from ragflow.engine.errors import EncryptedFile, LimitExceeded, MalformedFile
+from ragflow.engine.parsing import Limits, ocr, parse
+from ragflow.engine.types import Block, BlockKind, Notice
+from tests.unit.parsing import samples
+
+PLAIN, TEXT, HEADING, TABLE, IMAGE = BlockKind
+WIDTH, HEIGHT = 595, 842
+
+needs_tesseract = pytest.mark.skipif(not ocr.available(), reason="tesseract is not installed")
+
+
+def written(*lines, size=10, x=72, top=72, leading=1.2):
+    """Return a page's drawing function: the lines below each other; an empty one is a gap."""
+
+    def draw(canvas):
+        canvas.setFont("Helvetica", size)
+        for number, line in enumerate(lines):
+            canvas.drawString(x, HEIGHT - top - size - number * size * leading, line)
+
+    return draw
+
+
+def together(*draws):
+    return lambda canvas: [draw(canvas) for draw in draws]
+
+
+def test_a_page_in_order_with_places_inside_of_it(read):
+    blocks, messages = read("paper.pdf", samples.pdf())
+    body = [block for block in blocks if "manual" not in block.text and not block.text.startswith("Page")]
+    assert [(block.kind, block.level) for block in body] == [(HEADING, 1), (TEXT, 0), (TEXT, 0), (TABLE, 0), (TEXT, 0)]
+    assert body[0].text == "Chapter about exchanger 1"
+    assert body[1].text == f"{samples.PARAGRAPH} {samples.SECOND} {samples.PARAGRAPH}"
+    assert body[3].text.splitlines()[1:3] == [
+        "<tr><th>City</th><th>Population</th><th>Founded</th></tr>",
+        "<tr><td>Lisbon</td><td>545000</td><td>1256</td></tr>",
+    ]
+    assert body[4].text == "After the table."
+    assert messages == []
+    tops = []
+    for block in body:
+        (place,) = block.positions
+        assert place.page == 1
+        assert 0 <= place.left < place.right <= WIDTH
+        assert 0 <= place.top < place.bottom <= HEIGHT
+        tops.append(place.top)
+    assert tops == sorted(tops)
+
+
+def test_places_are_measured_from_the_top_left(read):
+    (block,) = read("a.pdf", samples.drawn_pdf(written("Hello world", x=100, top=200, size=20)))[0]
+    (place,) = block.positions
+    assert place.left == pytest.approx(101, abs=2)
+    assert 200 <= place.top < place.bottom <= 225
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_places_on_turned_pages(read, turn):
+    def draw(canvas):
+        canvas.setPageRotation(turn)  # which also swaps the sides of the page, so that it is shown upright
+        written("A line of text in the middle", top=400)(canvas)
+
+    (block,) = read("a.pdf", samples.drawn_pdf(draw))[0]
+    (place,) = block.positions
+    assert 0 <= place.left < place.right <= WIDTH
+    assert 0 <= place.top < place.bottom <= HEIGHT
+    tall = place.bottom - place.top > place.right - place.left
+    assert tall == (turn != 180)
+
+
+def test_places_on_cropped_pages_are_those_of_the_visible_part(read):
+    def draw(canvas):
+        canvas.setCropBox((100, 100, 500, 742))
+        written("Visible text", x=120, top=150)(canvas)
+        written("Cut away", x=5, top=5)(canvas)
+
+    (block,) = read("a.pdf", samples.drawn_pdf(draw))[0]
+    assert block.text == "Visible text"
+    assert block.positions[0].left == pytest.approx(20, abs=2)
+    assert block.positions[0].top == pytest.approx(52, abs=4)
+
+
+def test_paragraphs_end_at_gaps_list_items_and_short_last_lines(texts):
+    lines = (
+        "The first paragraph fills its line nearly to the end of it and",
+        "then ends here.",
+        "The second begins at once but the line before was short and done",
+        "so they are two.",
+        "",
+        "A gap comes before this one",
+        "1. first item of a list",
+        "2. second item",
+        "• a bullet",
+    )
+    assert texts("a.pdf", samples.drawn_pdf(written(*lines))) == [
+        f"{lines[0]} {lines[1]}",
+        f"{lines[2]} {lines[3]}",
+        *lines[5:],
+    ]
+
+
+def test_words_cut_at_the_end_of_a_line_are_whole_again(texts):
+    page = written("This sentence has a word that is hyphen-", "ated at the end of its first line.")
+    assert texts("a.pdf", samples.drawn_pdf(page)) == [
+        "This sentence has a word that is hyphenated at the end of its first line."
+    ]
+
+
+def test_a_paragraph_that_runs_over_two_columns(read):
+    left = written("In the left column a sentence begins and", "its end is found, as one may expect, to", x=50, top=600)
+    right = written("be in the right column.", x=320)
+    (block,) = read("a.pdf", samples.drawn_pdf(together(left, right)))[0]
+    assert block.text.endswith("expect, to be in the right column.")
+    first, second = block.positions
+    assert first.right < second.left
+    assert second.bottom < first.top
+
+
+def test_heading_levels_follow_the_size(read):
+    page = together(
+        written("Title", size=24, top=60),
+        written("Section", size=16, top=120),
+        written(samples.PARAGRAPH, samples.SECOND, top=150),
+        written("Another section", size=16, top=200),
+    )
+    blocks, _ = read("a.pdf", samples.drawn_pdf(page))
+    assert [(block.text, block.level) for block in blocks if block.kind is HEADING] == [
+        ("Title", 1),
+        ("Section", 2),
+        ("Another section", 2),
+    ]
+
+
+def test_running_heads_and_page_numbers_are_left_out(texts):
+    found = texts("paper.pdf", samples.pdf(4))
+    assert not [text for text in found if "third edition" in text or text.startswith("Page ")]
+    assert [text for text in found if text.startswith("Chapter")] == [
+        f"Chapter about exchanger {number}" for number in range(1, 5)
+    ]
+
+
+def test_lines_at_the_top_that_are_the_content_stay(texts):
+    pages = [written(f"This is page {number}", top=30) for number in range(1, 6)]
+    assert texts("a.pdf", samples.drawn_pdf(*pages)) == [f"This is page {number}" for number in range(1, 6)]
+    pages = [
+        together(written(f"Invoice {number}", top=30), written(samples.PARAGRAPH, top=100)) for number in (812, 97, 455)
+    ]
+    assert [text for text in texts("a.pdf", samples.drawn_pdf(*pages)) if "Invoice" in text] == [
+        "Invoice 812",
+        "Invoice 97",
+        "Invoice 455",
+    ]
+
+
+def test_merged_cells_and_frames(read):
+    from reportlab.lib import colors
+    from reportlab.platypus import Table
+
+    def draw(canvas):
+        grid = [("GRID", (0, 0), (-1, -1), 0.5, colors.black), ("SPAN", (0, 0), (1, 0)), ("SPAN", (2, 1), (2, 2))]
+        table = Table([["wide", "", "c"], ["d", "e", "high"], ["g", "h", ""]], style=grid)
+        table.wrapOn(canvas, 400, 400)
+        table.drawOn(canvas, 100, 600)
+        written("Framed text is no table", top=400)(canvas)
+        for inset in (0, 4):
+            canvas.rect(60 + inset, 400 + inset, 400 - 2 * inset, 60 - 2 * inset)
+        canvas.rect(60, 100, 10, 10)
+        canvas.rect(60, 120, 10, 10)
+
+    blocks, _ = read("a.pdf", samples.drawn_pdf(draw))
+    assert [block.kind for block in blocks] == [TABLE, TEXT]
+    assert blocks[0].text.splitlines()[1:-1] == [
+        '<tr><th colspan="2">wide</th><th>c</th></tr>',
+        '<tr><td>d</td><td>e</td><td rowspan="2">high</td></tr>',
+        "<tr><td>g</td><td>h</td></tr>",
+    ]
+
+
+def test_the_plain_text_option_gives_no_places_and_no_tables(read):
+    blocks, _ = read("paper.pdf", samples.pdf(), layout_recognize="Plain Text")
+    assert {block.positions for block in blocks} == {()}
+    assert {block.kind for block in blocks} == {HEADING, TEXT}
+    assert any("Lisbon" in block.text for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("pages", "expected"), [(((2, 3),), [2, 3]), (((4, 9), (1, 1)), [1, 4]), (((1, 2), (2, 2)), [1, 2])]
+)
+def test_page_ranges(read, pages, expected):
+    blocks, _ = read("paper.pdf", samples.pdf(4), pages=pages)
+    assert sorted({block.positions[0].page for block in blocks}) == expected
+
+
+def test_page_limits(read):
+    with pytest.raises(LimitExceeded, match="4 pages to read; 3 are allowed"):
+        read("a.pdf", samples.pdf(4), limits=Limits(max_pages=3))
+    assert read("a.pdf", samples.pdf(4), limits=Limits(max_pages=3), pages=((2, 4),))[0]
+    with pytest.raises(MalformedFile, match="none of them"):
+        read("a.pdf", samples.pdf(1), pages=((7, 9),))
+
+
+def test_a_password(read):
+    with pytest.raises(EncryptedFile, match="password"):
+        read("a.pdf", samples.pdf(password="secret"))
+
+
+@pytest.mark.parametrize("content", [b"%PDF-1.7\n", b"%PDF-1.4\n" + b"no objects " * 50])
+def test_a_pdf_without_content(read, content):
+    with pytest.raises(MalformedFile, match="damaged PDF"):
+        read("a.pdf", content)
+
+
+def test_progress_comes_page_by_page_and_the_caller_may_stop(tmp_path):
+    items = parse(samples.written(tmp_path, "a", samples.pdf(3)), "a.pdf")
+    pages = []
+    for item in items:
+        if isinstance(item, Block):
+            pages.append(item.positions[0].page)
+        elif item.fraction is not None:
+            assert item == Notice(fraction=pytest.approx(1 / 3))
+            break
+    assert set(pages) == {1}
+    items.close()
+
+
+def test_documents_are_read_side_by_side_in_threads(tmp_path):
+    path = samples.written(tmp_path, "a", samples.pdf(3))
+    expected = list(parse(path, "a.pdf"))
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(list(parse(path, "a.pdf")))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 4
+
+
+def test_scans_without_tesseract_are_told(read, monkeypatch):
+    monkeypatch.setattr(ocr, "available", lambda: False)
+    blocks, messages = read("scan.pdf", samples.scanned_pdf())
+    assert blocks == []
+    assert messages == ["No text layer: Page 1 of scan.pdf. To have pictures read, install tesseract."]
+
+
+@needs_tesseract
+def test_scans_are_read_in_their_place(read):
+    blocks, messages = read("scan.pdf", samples.scanned_pdf("Exchanger 42"))
+    (block,) = blocks
+    assert block.text == "Exchanger 42"
+    (place,) = block.positions
+    assert (place.page, messages) == (1, [])
+    assert 0 <= place.left < place.right <= WIDTH
+    assert HEIGHT - 800 <= place.top < place.bottom <= HEIGHT - 500
+
+
+@needs_tesseract
+def test_a_scan_that_takes_too_long_costs_its_page_only(read, monkeypatch):
+    monkeypatch.setattr(ocr, "PAGE_SECONDS", 0.001)
+    assert read("scan.pdf", samples.scanned_pdf()) == ([], ["Page 1 of scan.pdf could not be read by OCR."])
