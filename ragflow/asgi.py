@@ -7,22 +7,40 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragflow.settings")
 django.setup()
 
-from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope  # noqa: E402 -- Django comes first
-from channels.routing import ProtocolTypeRouter  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 -- Django has to be ready first
+from django.urls import get_resolver, path, re_path  # noqa: E402
 
 from apps.core.http import canonical_path  # noqa: E402
-from ragflow.handlers import OrdinaryHalf, StreamingHalf  # noqa: E402
+from apps.documents.consumers import ProgressConsumer  # noqa: E402
+from ragflow.handlers import OrdinaryHalf, Receive, Scope, Send, StreamingHalf  # noqa: E402
 from ragflow.streaming import STREAMING_PATHS  # noqa: E402
+
+get_resolver().url_patterns  # noqa: B018 -- imports every view now and not within the first request
 
 _streaming_half = StreamingHalf()
 _ordinary_half = OrdinaryHalf()
 
 
-async def http(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+async def http(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve the request in the half that its path belongs to."""
-    path = canonical_path(scope["path"].removeprefix(scope.get("root_path", "")))
-    half = _streaming_half if STREAMING_PATHS.fullmatch(path) else _ordinary_half
+    path_info = canonical_path(scope["path"].removeprefix(scope.get("root_path", "")))
+    half = _streaming_half if STREAMING_PATHS.fullmatch(path_info) else _ordinary_half
     await half(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": http})
+async def unknown_websocket(_scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": URLRouter(
+            [
+                path("ws/datasets/<str:dataset_id>/progress", ProgressConsumer.as_asgi()),
+                re_path("", unknown_websocket),  # type: ignore[arg-type]
+            ]
+        ),
+    }
+)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import IO, Any, TypeVar
 
-from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
@@ -26,6 +25,10 @@ from apps.core.errors import TooLarge
 from apps.core.http import error_response
 from apps.core.middleware import CanonicalPath, CrossOrigin, RequestId
 from apps.core.threads import submit
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 BLOCK = 64 * 1024  # bytes of a download that are in memory at a time
 _T = TypeVar("_T")
@@ -41,7 +44,7 @@ def too_large() -> TooLarge:
 class _LimitedHandler(ASGIHandler):
     """Django's handler with a limit on the request body, enforced while it arrives."""
 
-    async def __call__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Django would give each request a thread of its own here, for as long as it lasts.
         try:
             if _announced_size(scope) > settings.MAX_UPLOAD_BYTES:
@@ -52,7 +55,7 @@ class _LimitedHandler(ASGIHandler):
             response["Connection"] = "close"  # the rest of the body is not read
             await self.send_response(response, send)
 
-    async def read_body(self, receive: ASGIReceiveCallable) -> IO[bytes]:
+    async def read_body(self, receive: Receive) -> IO[bytes]:
         """Copy the body into a file that leaves memory when it grows. Raises TooLarge and RequestAborted."""
         body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115 -- the request closes it
         try:
@@ -71,10 +74,10 @@ class StreamingHalf(_LimitedHandler):
     """
 
     def load_middleware(self, is_async: bool = True) -> None:
-        self._view_middleware = []
-        self._template_response_middleware = []
-        self._exception_middleware = []
-        handler = convert_exception_to_response(self._get_response_async)
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        handler: Any = convert_exception_to_response(self._get_response_async)  # type: ignore[attr-defined]
         for middleware in (CrossOrigin, CanonicalPath, RequestId):
             handler = convert_exception_to_response(middleware(handler))
         self._middleware_chain = handler
@@ -86,7 +89,7 @@ class OrdinaryHalf(_LimitedHandler):
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
-    async def handle(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await self.read_body(receive)
         except RequestAborted:
@@ -100,7 +103,7 @@ class OrdinaryHalf(_LimitedHandler):
         finally:
             client.forget()
 
-    async def _response(self, scope: HTTPScope, body: IO[bytes], client: _Client) -> HttpResponseBase:
+    async def _response(self, scope: Scope, body: IO[bytes], client: _Client) -> HttpResponseBase:
         job = submit(self._respond, scope, body)
         try:
             return await client.wait_for(job)
@@ -111,15 +114,16 @@ class OrdinaryHalf(_LimitedHandler):
                 job.add_done_callback(_close_result)  # it runs to its end, unseen
             raise
 
-    def _respond(self, scope: HTTPScope, body: IO[bytes]) -> HttpResponseBase:
+    def _respond(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
         """Handle the request, in a thread of the pool. Only streaming responses are left open."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
-        request, response = self.create_request(scope, body)
+        request, refusal = self.create_request(scope, body)
         if request is None:
+            assert refusal is not None
             body.close()
-            return response
-        response = self.get_response(request)
+            return refusal
+        response: Any = self.get_response(request)
         response._handler_class = type(self)  # noqa: SLF001 -- the sender of request_finished, as in Django's handler
         if request.method == "HEAD":
             _drop_body(response)
@@ -127,15 +131,15 @@ class OrdinaryHalf(_LimitedHandler):
             response.block_size = BLOCK
         if not response.streaming:
             response.close()
-        return response
+        return response  # type: ignore[no-any-return]
 
-    async def _deliver(self, response: HttpResponseBase, send: ASGISendCallable, client: _Client) -> None:
+    async def _deliver(self, response: HttpResponseBase, send: Send, client: _Client) -> None:
         if not isinstance(response, StreamingHttpResponse):
             await self.send_response(response, send)
             return
         download = _Download(response)
         if not response.is_async:
-            response.streaming_content = download.blocks(client)  # type: ignore[assignment]
+            response.streaming_content = download.blocks(client)
         try:
             await self.send_response(response, send)
         finally:
@@ -145,13 +149,16 @@ class OrdinaryHalf(_LimitedHandler):
 class _Client:
     """Notices when the client leaves while a thread works for it."""
 
-    def __init__(self, receive: ASGIReceiveCallable) -> None:
-        self._leaving = asyncio.create_task(receive())  # type: ignore[arg-type]  # after the body comes only a disconnect
+    def __init__(self, receive: Receive) -> None:
+        self._leaving: asyncio.Future[Any] = asyncio.ensure_future(
+            receive()
+        )  # after the body comes nothing but a disconnect
 
     async def wait_for(self, job: Future[_T]) -> _T:
         """Return the result of a job. Raises RequestAborted as soon as the client has left."""
         result = asyncio.wrap_future(job)
-        await asyncio.wait({result, self._leaving}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {result, self._leaving}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()
         raise RequestAborted
@@ -168,7 +175,7 @@ class _Download:
 
     def __init__(self, response: StreamingHttpResponse) -> None:
         self._response = response
-        self._parts = () if response.is_async else iter(response.streaming_content)
+        self._parts: Iterator[Any] = iter(()) if response.is_async else iter(response)
         self._lock = threading.Lock()
 
     async def blocks(self, client: _Client) -> AsyncGenerator[bytes, None]:
@@ -190,7 +197,7 @@ class _Download:
         return b"".join(parts)
 
 
-async def _copy_body(receive: ASGIReceiveCallable, body: IO[bytes]) -> None:
+async def _copy_body(receive: Receive, body: IO[bytes]) -> None:
     size = 0
     while True:
         message: Any = await receive()
@@ -205,7 +212,7 @@ async def _copy_body(receive: ASGIReceiveCallable, body: IO[bytes]) -> None:
             return
 
 
-def _announced_size(scope: HTTPScope) -> int:
+def _announced_size(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value)

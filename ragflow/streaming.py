@@ -6,10 +6,8 @@ Which half serves a request is decided by STREAMING_PATHS, which derives from th
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from importlib import import_module
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,6 +18,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.security.base import AuthBase
 
 from apps.accounts.authentication import principal_of_header
+from apps.chats.streams import router as chats
 from apps.core.errors import InvalidArgument, MalformedBody, MethodNotAllowed
 from apps.core.http import error_response
 from apps.core.principal import Principal
@@ -106,9 +105,7 @@ def compile_paths(routes: Iterable[str]) -> re.Pattern[str]:
     return re.compile(f"(?:{alternatives})" if alternatives else r"(?!)")
 
 
-ROUTERS: tuple[Router, ...] = tuple(
-    import_module(name).router for name in ("apps.chats.streams",) if importlib.util.find_spec(name)
-)
+ROUTERS = (chats,)
 METHODS = methods_by_route(ROUTERS)
 STREAMING_PATHS = compile_paths(METHODS)
 api = build_api(ROUTERS)

@@ -1,7 +1,5 @@
 """Every route. What flows is in `streaming`; the rest is DRF, the admin and pages."""
 
-from pathlib import Path
-
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -14,16 +12,12 @@ handler403 = "apps.core.http.handler403"
 handler404 = "apps.core.http.handler404"
 handler500 = "apps.core.http.handler500"
 
-_apps = [
-    name
-    for name in ("datasets", "documents", "chats")
-    if (Path(__file__).parent.parent / f"apps/{name}/urls.py").exists()
-]
-
 urlpatterns = [
     path("", pages.home, name="home"),
     *streaming.urlpatterns,
-    *(path("", include(f"apps.{name}.urls")) for name in _apps),
+    path("", include("apps.datasets.urls")),
+    path("", include("apps.documents.urls")),
+    path("", include("apps.chats.urls")),
     path("v1/system/ping", pages.SystemViews.as_view({"get": "ping"})),
     path("v1/system/healthz", pages.SystemViews.as_view({"get": "healthz"})),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),

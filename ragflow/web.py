@@ -19,7 +19,7 @@ from daphne import http_protocol, server
 from django.conf import settings
 from twisted.internet import defer, reactor
 from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
+from zope.interface import implementer  # type: ignore[import-untyped]
 
 log = logging.getLogger("ragflow.web")
 
@@ -32,6 +32,8 @@ LINGER_SECONDS = 5.0  # for a client to notice a refusal while it is still sendi
 @implementer(IPushProducer)
 class Request(http_protocol.WebRequest):  # type: ignore[misc]
     """A request whose body stays in Twisted's temporary file and whose response waits for the client to read it."""
+
+    content: io.IOBase
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args, parsePOSTFormSubmission=False)
@@ -61,7 +63,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     def take_body(self) -> io.IOBase:
         """Hand over the file that holds the body; Daphne finds an empty one."""
         body, self.content = self.content, io.BytesIO()
-        return body  # type: ignore[no-any-return]
+        return body
 
     def _refuse(self) -> None:
         """Answer at once. What still arrives is dropped for a moment, so that the client can read the answer."""
@@ -75,7 +77,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
             b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
             % (response.status_code, response.reason_phrase.encode(), len(response.content), response.content)
         )
-        reactor.callLater(LINGER_SECONDS, self.channel.forceAbortClient)
+        reactor.callLater(LINGER_SECONDS, self.channel.forceAbortClient)  # type: ignore[arg-type]
 
     # The response: Twisted calls the producer methods when its buffer is full, drained or gone.
 

@@ -12,7 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
+from django.core.exceptions import (
+    DisallowedHost,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+)
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 
@@ -198,6 +204,11 @@ def _deliberate(exc: BaseException) -> RagflowError | None:
         return TooLarge(
             "The request body is larger than this server accepts.",
             reference="<RequestEntityTooLarge '413: Request Entity Too Large'>",
+        )
+    if isinstance(exc, DisallowedHost):
+        return MalformedBody(
+            "This server does not answer under that host name. Its operator can allow it with RAGFLOW_ALLOWED_HOSTS.",
+            reference="<BadRequest '400: Bad Request'>",
         )
     if isinstance(exc, TooManyFieldsSent | MultiPartParserError | SuspiciousOperation):
         return MalformedBody(f"The request could not be read: {exc}", reference="<BadRequest '400: Bad Request'>")

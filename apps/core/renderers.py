@@ -27,10 +27,8 @@ class JSONRenderer(BaseRenderer):
 class JSONUnlessAskedOtherwise(DefaultContentNegotiation):
     """Clients of the contract send any `Accept` header and expect JSON; a browser asks for HTML and gets it."""
 
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[Any, str]:
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[Any, str]:
         try:
-            return super().select_renderer(request, renderers, format_suffix)
+            return super().select_renderer(request, renderers, format_suffix)  # type: ignore[no-any-return]
         except NotAcceptable:
             return renderers[0], renderers[0].media_type

@@ -23,6 +23,8 @@ LOGGING = {
     "loggers": {
         "ragflow": {"level": LOG_LEVEL},
         "apps": {"level": LOG_LEVEL},
-        "django.request": {"level": "ERROR"},  # a 4xx is the client's affair and is in its answer
+        # A 4xx is the client's affair and is in its answer.
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "CRITICAL"},
     },
 }

@@ -1,0 +1,133 @@
+"""A websocket that tells how the parsing of a dataset's documents comes along: /ws/datasets/{dataset_id}/progress.
+
+It reads the rows that workers write, so it needs no channel layer and works with any number of web processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from http.cookies import SimpleCookie
+from importlib import import_module
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils import timezone
+
+from apps.accounts.authentication import principal_of_header, principal_of_user
+from apps.core.errors import AuthorizationMissing, RagflowError
+from apps.core.http import dumps
+from apps.core.principal import Principal
+from apps.core.threads import in_database
+from apps.datasets.selectors import accessible_dataset
+from apps.documents.models import Document
+from apps.documents.selectors import documents_of
+
+POLL_SECONDS = 1.0
+CLOCK_SKEW = timedelta(seconds=5)  # between the machines that write rows and this one
+UNAUTHORIZED, NOT_FOUND, SERVER_ERROR = 4401, 4404, 1011  # close codes
+
+
+class ProgressConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Sends `{"documents": [...]}`: first those being parsed, then each that changes.
+
+    Credentials: `Authorization: Bearer <token>`, `?token=<token>` (browsers cannot set headers here), or the cookie of
+    a session on this very site.
+    """
+
+    _polling: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        try:
+            self._principal = await in_database(_principal_of, self.scope)
+        except RagflowError:
+            await self.close(UNAUTHORIZED)
+            return
+        self._dataset_id: str = self.scope["url_route"]["kwargs"]["dataset_id"]
+        changes = _Changes(self._principal, self._dataset_id)
+        first = await in_database(changes.since_last_time)
+        if first is None:
+            await self.close(NOT_FOUND)
+            return
+        await self.accept()
+        self._polling = asyncio.create_task(self._poll(changes, first))
+
+    async def disconnect(self, code: int) -> None:
+        if self._polling is not None:
+            self._polling.cancel()
+
+    async def _poll(self, changes: _Changes, documents: list[dict[str, Any]] | None) -> None:
+        try:
+            while documents is not None:
+                if documents:
+                    await self.send(text_data=dumps({"documents": documents}).decode())
+                await asyncio.sleep(POLL_SECONDS)
+                documents = await in_database(changes.since_last_time)
+        except Exception:
+            await self.close(SERVER_ERROR)
+            raise
+        await self.close(NOT_FOUND)  # deleted, or no longer shared with the caller
+
+
+class _Changes:
+    """Finds what changed in a dataset between two looks."""
+
+    def __init__(self, principal: Principal, dataset_id: str) -> None:
+        self._principal = principal
+        self._dataset_id = dataset_id
+        self._looked_at: datetime | None = None
+        self._shown: dict[str, dict[str, Any]] = {}
+
+    def since_last_time(self) -> list[dict[str, Any]] | None:
+        """Return the documents that look different now, or None when the dataset is not the caller's to read."""
+        dataset = accessible_dataset(self._principal, self._dataset_id)
+        if dataset is None:
+            return None
+        changed = Q(state=Document.State.RUNNING)
+        if self._looked_at is not None:
+            changed = Q(updated_at__gte=self._looked_at - CLOCK_SKEW)
+        self._looked_at = timezone.now()
+        found = [_progress_to_wire(document) for document in documents_of(dataset).filter(changed)]
+        news = [document for document in found if self._shown.get(document["id"]) != document]
+        self._shown |= {document["id"]: document for document in news}
+        return news
+
+
+def _progress_to_wire(document: Document) -> dict[str, Any]:
+    return {
+        "id": document.pk,
+        "name": document.name,
+        "run": Document.State(document.state).name,
+        "progress": document.progress,
+        "progress_msg": document.progress_message,
+        "process_duration": document.process_duration,
+        "chunk_count": document.chunk_count,
+        "token_count": document.token_count,
+    }
+
+
+def _principal_of(scope: dict[str, Any]) -> Principal:
+    """Return on whose behalf the socket is opened. Raises one of the authentication errors."""
+    headers = {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
+    tokens = parse_qs(scope["query_string"].decode("latin1")).get("token", [])
+    header = f"Bearer {tokens[0]}" if tokens else headers.get("authorization")
+    if header is not None:
+        return principal_of_header(header)
+    if urlsplit(headers.get("origin", "")).netloc != headers.get("host"):
+        raise AuthorizationMissing  # a page of another site must not use the cookie of this one
+    return _principal_of_session(headers.get("cookie", ""))
+
+
+def _principal_of_session(cookies: str) -> Principal:
+    request = HttpRequest()
+    cookie = SimpleCookie(cookies).get(settings.SESSION_COOKIE_NAME)
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie.value if cookie else None)
+    user = get_user(request)
+    if not user.is_authenticated:
+        raise AuthorizationMissing
+    return principal_of_user(user)
