@@ -241,14 +241,19 @@ def record_exchange(*, exchange: Exchange) -> None:
     shared = {"session_id": exchange.session_id, "pair_id": exchange.pair_id, "created_at": now}
     Message.objects.bulk_create(
         [
-            Message(role=Message.Role.USER, content=exchange.question, **shared),
+            Message(role=Message.Role.USER, content=_storable(exchange.question), **shared),
             Message(
                 role=Message.Role.ASSISTANT,
-                content=exchange.answer,
-                thoughts=exchange.thoughts,
+                content=_storable(exchange.answer),
+                thoughts=_storable(exchange.thoughts),
                 reference=exchange.reference,
                 interrupted=exchange.interrupted,
                 **shared,
             ),
         ]
     )
+
+
+def _storable(text: str) -> str:
+    """Return the text without what models may write and databases refuse: NUL and lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -9,7 +9,6 @@ from django.http.response import HttpResponseBase
 from ninja import Router
 
 from apps.chats import api_schema
-from apps.chats.asked import streams, wants_reference
 from apps.chats.encoders import (
     OpenAICompletion,
     RagflowCompletion,
@@ -17,6 +16,7 @@ from apps.chats.encoders import (
     greeting_frames,
     ragflow_failure,
 )
+from apps.chats.questions import streams, wants_reference
 from apps.chats.turns import Greeting, answered, open_openai_turn, open_turn
 from apps.core.bodies import read_object, require
 from apps.core.errors import MalformedBody, answer_to

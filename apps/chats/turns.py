@@ -17,11 +17,17 @@ from django.utils import timezone
 
 from apps.accounts import language_models
 from apps.accounts.authentication import principal_of_header
-from apps.chats import asked as asking
 from apps.chats import schemas, selectors, services
-from apps.chats.asked import Asked
 from apps.chats.models import Assistant, Session
 from apps.chats.prompt_config import parameters_of
+from apps.chats.questions import (
+    Asked,
+    check_openai_messages,
+    openai_extra,
+    read_completion,
+    read_openai,
+    refuse_metadata_condition,
+)
 from apps.chats.search import Search, find_nothing, search_of
 from apps.chats.wire import reference_of_answer, reference_to_wire
 from apps.core.errors import BadValue, DataError, NotFound
@@ -68,22 +74,22 @@ def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> Op
     assistant = _assistant(principal, chat_id)
     session = _session(assistant, body.get("session_id"))
     asks = session is not None and bool(body.get("question"))
-    asking.refuse_metadata_condition(body.get("metadata_condition"), applies=asks)
+    refuse_metadata_condition(body.get("metadata_condition"), applies=asks)
     if session is None:
         return _greet(assistant, body)
     messages = selectors.recent_messages(session, HISTORY_MESSAGES)
     history = [Message(_role(message.role), message.content) for message in messages]
-    return _open(principal, assistant, asking.read_completion(body, history), session_id=session.pk)
+    return _open(principal, assistant, read_completion(body, history), session_id=session.pk)
 
 
 def open_openai_turn(authorization: str | None, chat_id: str, body: Mapping[str, Any]) -> OpenTurn:
     """The same for a completion in OpenAI's form, whose history is the messages sent along."""
     principal = principal_of_header(authorization)
-    condition = asking.openai_extra(body, "metadata_condition")
-    asking.check_openai_messages(body["messages"])
+    condition = openai_extra(body, "metadata_condition")
+    check_openai_messages(body["messages"])
     assistant = _assistant(principal, chat_id)
-    asking.refuse_metadata_condition(condition)
-    return _open(principal, assistant, asking.read_openai(body))
+    refuse_metadata_condition(condition)
+    return _open(principal, assistant, read_openai(body))
 
 
 def _assistant(principal: Principal, chat_id: str) -> Assistant:
