@@ -19,6 +19,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
     TooManyFieldsSent,
 )
+from django.db import DataError as DatabaseDataError
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 
@@ -210,8 +211,12 @@ def _deliberate(exc: BaseException) -> RagflowError | None:
             "This server does not answer under that host name. Its operator can allow it with RAGFLOW_ALLOWED_HOSTS.",
             reference="<BadRequest '400: Bad Request'>",
         )
-    if isinstance(exc, TooManyFieldsSent | MultiPartParserError | SuspiciousOperation):
+    if isinstance(exc, TooManyFieldsSent | MultiPartParserError):
         return MalformedBody(f"The request could not be read: {exc}", reference="<BadRequest '400: Bad Request'>")
+    if isinstance(exc, SuspiciousOperation):  # its text may name files of this machine
+        return MalformedBody("The request could not be read.", reference="<BadRequest '400: Bad Request'>")
+    if isinstance(exc, DatabaseDataError):
+        return BadValue("The request holds a value that the database cannot store, such as the character NUL.")
     if isinstance(exc, Http404):
         return NotFound(str(exc) or "Not found.")
     if isinstance(exc, PermissionDenied):

@@ -39,9 +39,12 @@ class Section:
         shown_default: str | None = None,
         help: str,  # noqa: A002
         secret: bool = False,
+        verbatim: bool = False,
     ) -> str:
+        """Read text without the white space around it, unless that is part of it (`verbatim`)."""
         DECLARED.append(Variable(name, default if shown_default is None else shown_default, help, self.title, secret))
-        return _read(name, secret=secret) or default
+        value = _read(name, secret=secret)
+        return (os.environ[name] if verbatim and value else value) or default
 
     def integer(self, name: str, default: int, *, minimum: int = 0, help: str) -> int:  # noqa: A002
         raw = self.text(name, str(default), help=help)

@@ -13,6 +13,7 @@ WIRE_PROFILE = _api.choice(
 )
 DEFAULT_SYSTEM_PROMPT = _api.text(
     "RAGFLOW_DEFAULT_SYSTEM_PROMPT",
+    verbatim=True,
     help="System text of assistants that are created without one; must hold {knowledge}. Empty: the built-in text.",
 )
 
