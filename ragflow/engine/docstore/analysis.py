@@ -38,6 +38,8 @@ _MARKS = (
 _HALF_WIDTH = "\uff66-\uff9f\uffa0-\uffdc"  # kana and hangul
 
 _ASCII_WORDS = re.compile(r"[a-z]+|[0-9]+")
+_DIGIT = re.compile("[0-9]")
+_ASCII_BLANKS = "".join(chr(code) if chr(code).isalnum() else " " for code in range(128))
 _WORDS = re.compile(rf"[{_UNSPACED}]+|\d+|(?:(?![{_UNSPACED}])[^\W\d_]|[{_MARKS}])+")
 _ASCII_ANYCASE = re.compile(r"[A-Za-z]+|[0-9]+")
 # Normalising can change the length of a text ("ﬁ" becomes "fi"), so original text is cut first and normalised after.
@@ -89,8 +91,14 @@ def terms(text: str) -> list[str]:
     """Return the terms of a text in order, repetitions included."""
     text = normalise(text)
     if text.isascii():
-        return [_stems[word] for word in _ASCII_WORDS.findall(text)]
+        return list(map(_stems.__getitem__, _ascii_words(text)))
     return [term for word in _WORDS.findall(text) for term in _terms_of(word)]
+
+
+def _ascii_words(text: str) -> list[str]:
+    if _DIGIT.search(text):
+        return _ASCII_WORDS.findall(text)
+    return text.translate(_ASCII_BLANKS).split()  # the same, in half the time
 
 
 def indexed(text: str) -> str:

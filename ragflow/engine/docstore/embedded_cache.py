@@ -94,7 +94,7 @@ class _Shelf:
         self._changed = row.changed
         self._end_rid = row.first_rid  # rows below this one are in memory
         self._rows = 0
-        self._room = Columns.empty(row.chunks, row.dimension)
+        self._room = Columns.empty(_with_room(row.chunks), row.dimension)
         self._document_index: dict[int, int] = {}
         self._documents: tuple[tuple[str, str], ...] = ()
 
@@ -128,7 +128,7 @@ class _Shelf:
         self._learn_documents(connection, set(document_nos).difference(self._document_index))
         start, end = self._rows, self._rows + len(found)
         if end > len(self._room):
-            grown = Columns.empty(end + end // 4, row.dimension)
+            grown = Columns.empty(_with_room(end), row.dimension)
             grown.part(0, start, ()).copy_from(self._room.part(0, start, ()))
             self._room = grown
         room = self._room.part(start, end, ())
@@ -146,6 +146,11 @@ class _Shelf:
         for index, (no, _, _) in enumerate(new, start=len(self._documents)):
             self._document_index[no] = index
         self._documents += tuple((document_id, name) for _, document_id, name in new)
+
+
+def _with_room(rows: int) -> int:
+    """Return a capacity that lets a dataset grow without being copied each time; unused memory is never touched."""
+    return rows + rows // 4 + 64
 
 
 class VectorCache:

@@ -9,6 +9,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -68,6 +69,7 @@ def json_list(texts: Iterable[str]) -> str:
     return json.dumps([clean(text) for text in texts])
 
 
+@lru_cache(maxsize=256)
 def name_terms(name: str) -> str:
     """Return the searchable form of a document's name: its extension says nothing about its content."""
     stem, dot, _ = name.rpartition(".")
@@ -123,16 +125,13 @@ def chunk_of(row: Sequence[Any]) -> Chunk:
     )
 
 
-def find_datasets(connection: sqlite3.Connection, dataset_ids: Iterable[str]) -> list[tuple[int, DatasetRow]]:
-    """Return those of these datasets that exist, each with its place in the list, in the order of their numbers."""
-    rows = connection.execute(
-        """
-        SELECT min(wanted.key), no, dimension, chunks, next, changed
-        FROM json_each(?) AS wanted CROSS JOIN dataset ON dataset.id = wanted.value GROUP BY no ORDER BY no
-        """,
-        (json_list(dataset_ids),),
-    ).fetchall()
-    return [(row[0], DatasetRow(*row[1:])) for row in rows]
+def find_datasets(connection: sqlite3.Connection, dataset_ids: Sequence[str]) -> list[tuple[int, DatasetRow]]:
+    """Return those of these datasets that exist, each with its first place in the list, ordered by number."""
+    found: dict[int, tuple[int, DatasetRow]] = {}
+    for index, dataset_id in enumerate(dataset_ids):
+        if (row := find_dataset(connection, dataset_id)) is not None:
+            found.setdefault(row.no, (index, row))
+    return [found[no] for no in sorted(found)]
 
 
 def find_dataset(connection: sqlite3.Connection, dataset_id: str) -> DatasetRow | None:

@@ -39,7 +39,27 @@ NOTHING = Candidates(
 )
 
 Numbers = NDArray[np.float64]
+Cosines = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+SCALE = -1_000_000_000_000
+"""FTS5's scores are negative and may be as small as 1e-6; times this they are whole numbers of enough digits."""
+
+# One row per term with all its chunks as "rowid,score,rowid,score,...". A row per chunk would cost a Python object and
+# a release of the interpreter lock each; a third of the time, and far more while other threads are searching.
+# The rowids count from the first of the scope. LIMIT -1 keeps SQLite from merging the inner query into the aggregate,
+# where bm25() is not available.
+_POSTINGS = f"""
+    SELECT query.key, (
+        SELECT group_concat((id - ?) || ',' || CAST(score * ? AS INTEGER))
+        FROM (
+            SELECT rowid AS id, {BM25} AS score FROM text
+            WHERE text MATCH query.value AND rowid BETWEEN ? AND ? {{restriction}} LIMIT -1
+        )
+    )
+    FROM json_each(?) AS query
+"""  # noqa: S608 - constants
 
 
 class TermStatistics:
@@ -111,7 +131,7 @@ class _Scope:
     dataset: NDArray[np.int64]
     numbers: list[int]  # of the datasets, ascending
     allowed: Mask | None  # None: all
-    cosine: Numbers
+    cosine: Cosines
 
 
 def search(
@@ -138,14 +158,13 @@ def search(
         postings = postings.followed_by(extra, len(driving))
 
     bm25, term = _scores(postings, total, counts, driving + refining, len(scope.columns))
-    matched = _best(bm25, np.flatnonzero(bm25 if scope.allowed is None else bm25 * scope.allowed), request.text_limit)
-    picked = _union(matched, nearest, len(scope.columns))
+    picked = _union(_matched(bm25, scope, request.text_limit), nearest, len(scope.columns))
     columns = scope.columns
     return Candidates(
         handles=columns.rids[picked],
         term=term[picked],
         bm25=bm25[picked],
-        cosine=scope.cosine[picked],
+        cosine=np.clip(scope.cosine[picked], -1.0, 1.0).astype(np.float64),
         dataset=scope.dataset[picked],
         document=columns.document[picked],
         parent=columns.parent[picked],
@@ -181,17 +200,17 @@ def _scope(
     return _Scope(columns, dataset, [row.no for _, row in rows], _allowed(columns, request), cosine)
 
 
-def _cosine(columns: Columns, request: SearchRequest) -> Numbers:
+def _cosine(columns: Columns, request: SearchRequest) -> Cosines:
     if request.vector is None:
-        return np.zeros(len(columns))
+        return np.zeros(len(columns), np.float32)
     if len(columns) and len(request.vector) != columns.vectors.shape[1]:
         raise DimensionMismatch(
             f"The question's vector has {len(request.vector)} numbers, those of the dataset {columns.vectors.shape[1]}."
             " The dataset was made with another embedding model."
         )
     if not len(columns):
-        return np.zeros(0)
-    cosine: Numbers = np.clip(columns.vectors @ request.vector, -1.0, 1.0).astype(np.float64)
+        return np.zeros(0, np.float32)
+    cosine: Cosines = columns.vectors @ request.vector
     return cosine
 
 
@@ -250,25 +269,29 @@ def _postings(
     empty = _Postings(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     if not terms or not len(scope.columns) or (only is not None and not len(only)):
         return empty
-    sql = f"""
-        SELECT query.key, found.rowid, {BM25} FROM json_each(?) AS query CROSS JOIN text AS found
-        WHERE found.text MATCH query.value AND found.rowid BETWEEN ? AND ?
-    """  # noqa: S608 - a constant
     rids = scope.columns.rids
-    arguments: list[str | int] = [json.dumps([f'"{term}"' for term in terms]), int(rids[0]), int(rids[-1])]
+    first = int(rids[0])
+    restriction = ""
+    arguments: list[int | str] = [first, SCALE, first, int(rids[-1])]
     if only is not None:
-        sql += " AND +found.rowid IN (SELECT value FROM json_each(?))"
+        restriction = "AND +rowid IN (SELECT value FROM json_each(?))"
         arguments.append(str(only.tolist()))
     elif len(scope.numbers) > 1:
-        sql += " AND found.rowid / ? IN (SELECT value FROM json_each(?))"
+        restriction = "AND rowid / ? IN (SELECT value FROM json_each(?))"
         arguments += [ROWS_PER_DATASET, str(scope.numbers)]
-    rows = connection.execute(sql, arguments).fetchall()
-    if not rows:
+    rows = connection.execute(
+        _POSTINGS.format(restriction=restriction), (*arguments, json.dumps([f'"{term}"' for term in terms]))
+    ).fetchall()
+    found = [(number, np.fromstring(text, np.int64, sep=",")) for number, text in rows if text]
+    if not found:
         return empty
-    # Row ids stay below 2**53 for two million datasets, so one float array holds all three columns exactly.
-    table = np.fromiter(chain.from_iterable(rows), np.float64, 3 * len(rows)).reshape(-1, 3)
-    positions = np.searchsorted(rids, table[:, 1].astype(np.int64))
-    return _Postings(table[:, 0].astype(np.int64), positions, table[:, 2])
+    pairs = np.concatenate([numbers for _, numbers in found]).reshape(-1, 2)
+    term = np.repeat([number for number, _ in found], [len(numbers) // 2 for _, numbers in found])
+    return _Postings(term, np.searchsorted(rids, pairs[:, 0] + first), pairs[:, 1] / SCALE)
+
+
+def _matched(bm25: Numbers, scope: _Scope, limit: int) -> NDArray[np.int64]:
+    return _best(bm25, np.flatnonzero(bm25 if scope.allowed is None else bm25 * scope.allowed), limit)
 
 
 def _nearest(scope: _Scope, request: SearchRequest) -> NDArray[np.int64]:
@@ -279,7 +302,7 @@ def _nearest(scope: _Scope, request: SearchRequest) -> NDArray[np.int64]:
     return _best(scope.cosine, np.flatnonzero(scope.allowed), request.top_k)
 
 
-def _best(scores: Numbers, among: NDArray[np.int64] | None, limit: int) -> NDArray[np.int64]:
+def _best(scores: Numbers | Cosines, among: NDArray[np.int64] | None, limit: int) -> NDArray[np.int64]:
     """Return the positions of the `limit` highest scores."""
     count = len(scores) if among is None else len(among)
     if count <= limit:
