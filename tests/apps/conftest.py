@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -52,12 +51,13 @@ class API(Client):
 
     def call(self, method: str, path: str, body: Any = None, **extra: Any) -> dict[str, Any]:
         """Send a request and return the answer's object, with its HTTP status as `status` added."""
-        content = b"" if body is None else orjson.dumps(body)
-        response = self.generic(method, path, content, content_type="application/json", **extra)
-        return self.answer(response)
+        return self.send(method, path, b"" if body is None else orjson.dumps(body), **extra)
 
-    @staticmethod
-    def answer(response: Any) -> dict[str, Any]:
+    def send(
+        self, method: str, path: str, content: bytes, type_: str = "application/json", **extra: Any
+    ) -> dict[str, Any]:
+        """The same with a body of any kind."""
+        response = self.generic(method, path, content, content_type=type_, CONTENT_TYPE=type_, **extra)
         return orjson.loads(response.content) | {"status": response.status_code}
 
     def upload(self, dataset_id: str, *files: tuple[str, bytes]) -> list[dict[str, Any]]:
@@ -67,21 +67,12 @@ class API(Client):
 
     def send_form(self, dataset_id: str, content: bytes) -> dict[str, Any]:
         path = f"/api/v1/datasets/{dataset_id}/documents"
-        return self.answer(self.generic("POST", path, content, content_type=f"multipart/form-data; boundary={BOUNDARY}"))
+        return self.send("POST", path, content, f"multipart/form-data; boundary={BOUNDARY}")
 
     def create_dataset(self, name: str = "set", **fields: Any) -> dict[str, Any]:
         answer = self.call("POST", "/api/v1/datasets", {"name": name} | fields)
         assert answer["code"] == 0, answer
         return answer["data"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What a failing call must answer: the contract's code, the message, and the honest status."""
-
-    code: int
-    message: str
-    status: int
 
 
 @pytest.fixture(params=["standard", "exact"])
