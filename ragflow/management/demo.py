@@ -34,7 +34,6 @@ EMAIL = "admin@ragflow.localhost"
 DATASET = "Documentation"
 ASSISTANT = "Docs assistant"
 QUESTION = "What happens to a document when its worker is killed?"
-NOTE = settings.DATA_DIR / "demo.json"
 
 Say = Callable[[str], object]
 
@@ -80,18 +79,18 @@ def seed(say: Say) -> Demo | None:
     Return None when the demonstration was there and somebody has deleted it.
     """
     user = user_by_email(EMAIL)
-    if user is not None and NOTE.exists():
-        return _noted(principal_of_user(user))
+    note: Path = settings.DATA_DIR / "demo.json"
+    if user is not None and note.exists():
+        return _still_there(Demo(**json.loads(note.read_text())), principal_of_user(user))
     principal, token = _administrator(say)
     dataset = _dataset(principal)
     _ingest(principal, dataset, say)
     demo = Demo(dataset.pk, _assistant(principal, dataset))
-    NOTE.write_text(json.dumps({"dataset_id": demo.dataset_id, "assistant_id": demo.assistant_id}))
+    note.write_text(json.dumps({"dataset_id": demo.dataset_id, "assistant_id": demo.assistant_id}))
     return Demo(demo.dataset_id, demo.assistant_id, token)
 
 
-def _noted(principal: Principal) -> Demo | None:
-    demo = Demo(**json.loads(NOTE.read_text()))
+def _still_there(demo: Demo, principal: Principal) -> Demo | None:
     dataset = owned_datasets(principal).filter(pk=demo.dataset_id)
     assistant = matching_assistants(principal, assistant_id=demo.assistant_id)
     return demo if dataset.exists() and assistant.exists() else None

@@ -8,16 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.processes import DEADLINE, is_running, until
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
 
 LAUNCHER = """
 import json, os, sys
@@ -92,23 +92,6 @@ class Supervised:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
-
-
-def until(condition):
-    """Return the first true value of the condition; fail when there is none."""
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    pytest.fail("It did not happen in time.")
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture

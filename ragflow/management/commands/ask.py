@@ -46,7 +46,7 @@ class Command(BaseCommand):
             answer = asyncio.run(self._answer(question, model, search))
         except (RagflowError, EngineError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write("\n")
+        self.stdout.write("\n\nCited:")
         for line in _citations(answer):
             self.stdout.write(line)
 
@@ -74,7 +74,7 @@ def _dataset(principal: Principal, name: str) -> KnowledgeBase:
 
 def _citations(answer: Answer) -> Iterator[str]:
     if not answer.cited:
-        yield "No passage is cited."
+        yield "nothing."
     for number in answer.cited:
         passage: Passage = answer.retrieval.passages[number]
         chunk = passage.chunk

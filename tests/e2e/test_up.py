@@ -1,0 +1,144 @@
+"""One command brings everything up, and down."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.processes import children_of, is_running, until
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+LAST_LINE = "Ctrl-C stops everything."
+
+
+class Installation:
+    """`manage.py up` with a data folder of its own, on a free port, started from another folder."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.environment = os.environ | {"RAGFLOW_DATA_DIR": str(data), "RAGFLOW_PORT": "0", "RAGFLOW_WORKERS": "1"}
+        self.folder = data.parent
+        self._log = self.folder / "log"
+        with self._log.open("a") as log:
+            self.process = self._manage("up", *options, stdout=subprocess.PIPE, stderr=log)
+        self.output = list(iter(self._line, LAST_LINE))
+
+    def _manage(self, *arguments, **streams) -> subprocess.Popen:
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        return subprocess.Popen(command, env=self.environment, cwd=self.folder, text=True, **streams)
+
+    def _line(self) -> str:
+        line = self.process.stdout.readline()
+        assert line, self._log.read_text()
+        return line.rstrip("\n")
+
+    @property
+    def origin(self) -> str:
+        return re.search(r"API +(http://\S+?)/api/v1", "\n".join(self.output)).group(1)
+
+    @property
+    def children(self) -> dict[str, int]:
+        return children_of(self.process.pid)
+
+    def token(self) -> str:
+        asking = self._manage("create_token", "--email", "user@example.org", stdout=subprocess.PIPE)
+        return asking.communicate()[0].strip()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def run(*options: str) -> Installation:
+        started.append(Installation(tmp_path / "data", *options))
+        return started[-1]
+
+    yield run
+    for installation in started:
+        installation.close()
+
+
+def test_the_first_start_gives_what_is_needed_and_the_second_makes_nothing_again(start):
+    installation = start("--demo")
+    assert "Shown this once:" in installation.output
+    assert httpx.get(f"{installation.origin}/v1/system/ping").text == "pong"
+    assert_examples_work(installation)
+    family = installation.children.values()
+    assert installation.stop() == 0
+    assert not any(map(is_running, family))
+
+    again = start("--demo")
+    assert "Shown this once:" not in again.output
+    assert not any("ragflow-" in line for line in again.output)
+    assert httpx.get(f"{again.origin}/v1/system/ping").text == "pong"
+    assert again.stop() == 0
+
+
+def assert_examples_work(installation: Installation) -> None:
+    program = installation.output[installation.output.index("from openai import OpenAI") :][:5]
+    answer = subprocess.run([sys.executable, "-c", "\n".join(program)], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip()
+    if shutil.which("curl"):
+        command = next(line for line in installation.output if line.startswith("curl "))
+        found = subprocess.run(command, shell=True, capture_output=True, text=True)
+        assert '"code":0' in found.stdout
+        assert '"similarity"' in found.stdout
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(start):
+    installation = start()
+    family = list(installation.children.values())
+    assert len(family) == 3  # web server, worker and the one that outlives
+
+    installation.process.kill()
+
+    until(lambda: not any(map(is_running, family)))
+
+
+def test_work_goes_on_after_a_worker_was_killed(start):
+    installation = start()
+    url = f"{installation.origin}/api/v1"
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {installation.token()}"}) as client:
+        dataset = client.post("/datasets", json={"name": "Space"}).json()["data"]["id"]
+        files = {"file": ("mars.txt", b"Mars has two moons, Phobos and Deimos.")}
+        document = client.post(f"/datasets/{dataset}/documents", files=files).json()["data"][0]["id"]
+
+        os.kill(installation.children["ragflow.worker"], signal.SIGKILL)
+        client.post(f"/datasets/{dataset}/chunks", json={"document_ids": [document]})
+
+        until(lambda: client.get(f"/datasets/{dataset}/documents").json()["data"]["docs"][0]["run"] == "DONE")
+        found = client.post("/retrieval", json={"question": "How many moons has Mars?", "dataset_ids": [dataset]})
+        assert "Phobos" in found.json()["data"]["chunks"][0]["content"]
+
+
+def test_a_port_in_use_is_told_at_once(start, tmp_path):
+    running = start()
+    environment = running.environment | {"RAGFLOW_PORT": running.origin.rpartition(":")[2]}
+    command = [sys.executable, str(ROOT / "manage.py"), "up"]
+
+    second = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert second.returncode == 1
+    assert "Cannot listen on" in second.stderr
+    assert "Traceback" not in second.stderr
