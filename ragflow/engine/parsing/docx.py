@@ -20,6 +20,7 @@ W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 R_EMBED = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}embed"
 BLIP = "{http://schemas.openxmlformats.org/drawingml/2006/main}blip"
 FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+TEXT_RUNS = (f"{W}t", "{http://schemas.openxmlformats.org/officeDocument/2006/math}t")
 TEXT_BOX = f"{W}txbxContent"
 # Not part of the reading text: the second copy of a drawing for old programs, and what a revision took away.
 SKIPPED = frozenset({FALLBACK, f"{W}del", f"{W}moveFrom", f"{W}pPr", f"{W}rPr", f"{W}sdtPr", f"{W}tblPr", f"{W}trPr"})
@@ -82,7 +83,7 @@ def _text(element: Element) -> str:
     """Return the text of a paragraph, without that of text boxes drawn in it."""
     parts: list[str] = []
     for child in element:
-        if child.tag == f"{W}t":
+        if child.tag in TEXT_RUNS:
             parts.append(child.text or "")
         elif child.tag in BREAKS:
             parts.append(BREAKS[child.tag])

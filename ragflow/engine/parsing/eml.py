@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from email import message_from_bytes
-from email.errors import HeaderParseError, MessageError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
@@ -28,7 +28,7 @@ def read(source: Source) -> Iterator[Block | Notice]:
 def _message(source: Source, *, with_attachments: bool) -> Iterator[Block | Notice]:
     refuse_binary(source)
     message = message_from_bytes(source.read_bytes(source.limits.max_bytes, "an e-mail"))
-    yield Block("\n".join(f"{name}: {_header(value)}" for name, value in message.items()), BlockKind.PLAIN)
+    yield Block("\n".join(f"{name}: {_header(value)}" for name, value in message.raw_items()), BlockKind.PLAIN)
     parts = list(_parts(message))
     bodies = [part for part in parts if not _is_attachment(part)]
     plain = [_text(part) for part in bodies if part.get_content_type() != "text/html"]
@@ -78,10 +78,10 @@ def _text(part: Message) -> str:
     return decode(payload, charset) if isinstance(payload, bytes) else ""
 
 
-def _header(value: object) -> str:
-    """Return a header with its encoded words decoded, on one line."""
-    text = str(value)
-    with suppress(HeaderParseError, LookupError, ValueError):  # else it is shown as it was sent
+def _header(value: str) -> str:
+    """Return a header with its encoded words decoded, on one line. Raw bytes in it have come as surrogates."""
+    text = decode(value.encode("utf-8", "surrogateescape"))
+    with suppress(MessageError, LookupError, ValueError):  # else it is shown as it was sent
         text = str(make_header(decode_header(text)))
     return " ".join(text.split())
 

@@ -23,7 +23,7 @@ def read(source: Source) -> Iterator[Block | Notice]:
             f"{source.name} is a picture; reading its text needs tesseract, which is not installed."
         )
     try:
-        with Image.open(source.path) as image:
+        with ocr.open_picture(source.path) as image:
             yield from _frames(source, image)
     except UnidentifiedImageError as error:
         raise mismatch(source, "a picture that can be opened") from error

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ragflow.engine.errors import MalformedFile
+from ragflow.engine.errors import LimitExceeded, MalformedFile
 from ragflow.engine.parsing.source import Source
 from ragflow.engine.parsing.text import read_text
 from ragflow.engine.types import Block, Notice
@@ -21,6 +21,8 @@ def read(source: Source) -> Iterator[Block | Notice]:
     text = read_text(source)
     if not text.strip():
         return
+    if len(text) > source.limits.max_tree_bytes and not _is_lines(text):
+        raise LimitExceeded(f"{source.name} is too large to be read as one JSON value; write it as JSON Lines.")
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ragflow.engine.errors import LimitExceeded, MalformedFile, UnsupportedFormat
@@ -68,9 +71,5 @@ def _run(source: Source, command: list[str]) -> None:
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """End the starter script and the office process behind it."""
-    import os
-    import signal
-    from contextlib import suppress
-
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

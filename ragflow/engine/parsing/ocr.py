@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragflow.engine.parsing.source import Source
@@ -25,6 +26,8 @@ MAX_SOURCE_PIXELS = 100_000_000  # of a picture to be opened; it is held in memo
 MAX_PIXELS = 40_000_000  # of a picture to be read; a sheet of A3 at 300 dpi has 17 million
 MIN_SIDE = 40  # pixels: smaller pictures are icons and rules
 LANGUAGES = ("eng", "chi_sim")  # those that are installed are used together
+# Of all that Pillow opens: its EPS reader, for one, starts Ghostscript.
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "TIFF", "WEBP", "BMP", "DIB", "AVIF", "ICO", "PCX", "TGA")
 WORD = "5"  # the level of words in tesseract's table
 
 
@@ -49,10 +52,9 @@ def available() -> bool:
 
 def recognise(source: Source, picture: bytes) -> list[Paragraph]:
     """Return the paragraphs of an encoded picture (PNG, PGM) in reading order; raise OcrError."""
-    command = ["tesseract", "stdin", "stdout", "--psm", "3", "-l", _languages(), "tsv"]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed command
-            command,
+            ["tesseract", "stdin", "stdout", "--psm", "3", "-l", _languages(), "tsv"],  # noqa: S607 - the system's own
             input=picture,
             capture_output=True,
             check=True,
@@ -64,6 +66,14 @@ def recognise(source: Source, picture: bytes) -> list[Paragraph]:
     except (subprocess.CalledProcessError, OSError) as error:
         raise OcrError("tesseract failed") from error
     return list(_paragraphs(done.stdout.decode("utf-8", "replace")))
+
+
+def open_picture(file: Path | io.BytesIO) -> Image:
+    """Open a picture of the known formats; raise what Pillow raises."""
+    from PIL import Image
+
+    Image.init()
+    return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def grey_png(image: Image) -> bytes:
@@ -146,7 +156,7 @@ def _embedded_png(content: bytes) -> bytes:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with open_picture(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_SOURCE_PIXELS:
                 raise OcrError("the picture is too large")
             return grey_png(image) if min(image.size) >= MIN_SIDE else b""

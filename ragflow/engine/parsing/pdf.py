@@ -79,8 +79,10 @@ def _page(
     try:
         page = read_page(document, number)
         if page.characters < SCAN_CHARACTERS and page.picture_share >= SCAN_SHARE:
-            yield from _scan(source, document, page, unread)
-            return
+            if ocr.available() and not source.options.plain_text:
+                yield from _scan(source, document, page, unread)
+                return
+            unread.scanned.append(number)
     except PageError:
         unread.damaged.append(number)
         return
@@ -110,10 +112,6 @@ def _text_and_tables(lines: list[Line], tables: list[Table], page: Page, style: 
 
 
 def _scan(source: Source, document: Any, page: Page, unread: _Unread) -> Iterator[Block]:
-    if source.options.plain_text or not ocr.available():
-        unread.scanned.append(page.number)
-        yield from (Block(line.text) for line in page.lines)
-        return
     picture, points = rendered(document, page.number)
     try:
         paragraphs = ocr.recognise(source, picture)

@@ -143,7 +143,8 @@ def _lines(page: Any, text: Any, width: float, height: float) -> Iterator[Line]:
         if written:
             box = _box(text, start, end - start + cut, to_device, width, height)
             if box is not None:
-                yield Line(written + SOFT_HYPHEN * cut, *box, *_type(text, start, span, to_device))
+                baseline, size = _type(text, start, span, to_device)
+                yield Line(written + SOFT_HYPHEN * cut, *_at_least(box, baseline, size, height), baseline, size)
         start = end + 1
 
 
@@ -183,6 +184,16 @@ def _box(
     vertical = [min(max(y, 0.0), height) for _, y in corners]
     box = (min(horizontal), max(horizontal), min(vertical), max(vertical))
     return box if box[0] < box[1] and box[2] < box[3] else None
+
+
+def _at_least(
+    box: tuple[float, float, float, float], baseline: float, size: float, height: float
+) -> tuple[float, float, float, float]:
+    """Give a line of a font without measures, or of dashes, the height of its type."""
+    left, right, top, bottom = box
+    if bottom - top >= 0.3 * size:
+        return box
+    return left, right, max(min(top, baseline - 0.8 * size), 0.0), min(max(bottom, baseline + 0.2 * size), height)
 
 
 def _type(text: Any, start: int, span: list[int], to_device: Any) -> tuple[float, float]:

@@ -26,13 +26,11 @@ BYTE_ORDER_MARKS = (
 
 def read(source: Source) -> Iterator[Block | Notice]:
     text = read_text(source)
-    start = 0
-    while start < len(text):
-        end = _slab_end(text, start)
-        yield Block(text[start:end], BlockKind.PLAIN)
-        start = end
-        if start < len(text):
-            yield Notice(fraction=start / len(text))
+    done = 0
+    for slab in slabs(text):
+        yield Block(slab, BlockKind.PLAIN)
+        done += len(slab)
+        yield Notice(fraction=done / len(text))
 
 
 def read_text(source: Source, *, declared: str = "") -> str:
@@ -119,6 +117,15 @@ def _is_frequent(character: str) -> bool:
 
 def _any(text: str) -> bool:
     return True
+
+
+def slabs(text: str) -> Iterator[str]:
+    """Yield the text in parts of up to SLAB characters that end at a blank line or line break."""
+    start = 0
+    while start < len(text):
+        end = _slab_end(text, start)
+        yield text[start:end]
+        start = end
 
 
 def _slab_end(text: str, start: int) -> int:

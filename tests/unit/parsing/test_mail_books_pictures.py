@@ -73,6 +73,11 @@ def test_charsets_of_parts(texts, declared, encoding, text):
     assert texts("mail.eml", mail.encode() + text.encode(encoding))[1] == text
 
 
+def test_headers_in_raw_bytes_and_in_damaged_encodings(texts):
+    assert texts("mail.eml", "Subject: Größe 换热器\n\n".encode()) == ["Subject: Größe 换热器"]
+    assert texts("mail.eml", "Subject: =?ut\ufffd-8?q?a?=\n\n".encode()) == ["Subject: =?ut\ufffd-8?q?a?="]
+
+
 def test_mail_that_is_hardly_one(texts):
     assert texts("mail.eml", b"no headers at all") == ["no headers at all"]
     assert texts("mail.eml", b"Subject: =?utf-8?b?broken\n\n\xff\xfe\xfd")[0] == "Subject: =?utf-8?b?broken"
@@ -130,6 +135,14 @@ def test_text_in_pictures(read, name, kind):
     image = Image.open(io.BytesIO(samples.png("Pump 17")))
     blocks, _ = read(name, saved(image, kind))
     assert [(block.kind, block.text) for block in blocks] == [(IMAGE, "Pump 17")]
+
+
+@needs_tesseract
+def test_postscript_under_the_name_of_a_picture_is_not_run(read):
+    from PIL import Image
+
+    with pytest.raises(MalformedFile, match="is not a picture"):
+        read("a.png", saved(Image.new("RGB", (60, 60)), "EPS"))
 
 
 @needs_tesseract

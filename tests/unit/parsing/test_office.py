@@ -82,7 +82,7 @@ def test_word_styles_based_on_headings_and_outline_levels(read, document):
 
 
 def test_word_text_that_hides_in_wrappers(texts, document):
-    """Hyperlinks, tracked changes, content controls and text boxes."""
+    """Hyperlinks, tracked changes, content controls, text boxes and formulas."""
     from docx.oxml import parse_xml
 
     w = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
@@ -93,10 +93,14 @@ def test_word_text_that_hides_in_wrappers(texts, document):
         "<w:ins><w:r><w:t> new</w:t></w:r></w:ins><w:del><w:r><w:delText> old</w:delText></w:r></w:del>"
         f"<mc:AlternateContent><mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback></mc:AlternateContent></w:p>"
     )
+    formula = (
+        f'<w:p {w} xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math">'
+        "<m:oMath><m:r><m:t>E=mc2</m:t></m:r></m:oMath></w:p>"
+    )
     control = f"<w:sdt {w}><w:sdtContent><w:p><w:r><w:t>controlled</w:t></w:r></w:p></w:sdtContent></w:sdt>"
-    for xml in (wrapped, control):
+    for xml in (wrapped, control, formula):
         document.element.body.insert_element_before(parse_xml(xml), "w:sectPr")
-    assert texts("a.docx", saved(document)) == ["link\ttab new", "boxed", "controlled"]
+    assert texts("a.docx", saved(document)) == ["link\ttab new", "boxed", "controlled", "E=mc2"]
 
 
 def test_pictures_in_word_are_told_once_without_ocr(read, document, without_ocr):

@@ -59,6 +59,21 @@ def test_places_are_measured_from_the_top_left(read):
     assert 200 <= place.top < place.bottom <= 225
 
 
+def test_fonts_without_measures_have_places_of_their_size(read):
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+
+    def draw(canvas):
+        pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+        canvas.setFont("STSong-Light", 12)
+        canvas.drawString(72, 700, "换热器在两种互不接触的")
+        canvas.drawString(72, 685, "流体之间传递热量。")
+
+    (block,) = read("a.pdf", samples.drawn_pdf(draw))[0]
+    assert block.text == samples.CHINESE
+    assert block.positions[0].bottom - block.positions[0].top > 20
+
+
 @pytest.mark.parametrize("turn", [90, 180, 270])
 def test_places_on_turned_pages(read, turn):
     def draw(canvas):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ragflow.engine.errors import MalformedFile
+from ragflow.engine.errors import LimitExceeded, MalformedFile
+from ragflow.engine.parsing import Limits
 from ragflow.engine.parsing import text as text_reader
 from ragflow.engine.parsing.text import decode, join_lines
 from ragflow.engine.types import BlockKind
@@ -125,6 +126,12 @@ def test_markdown_elements(texts, source, expected):
     assert texts("a.md", source.encode()) == expected
 
 
+def test_long_markdown_is_parsed_in_parts(texts, monkeypatch):
+    monkeypatch.setattr(text_reader, "SLAB", 100)
+    content = "\n\n".join(f"## Section {n}\n\nText {n}" for n in range(40))
+    assert texts("a.md", content.encode()) == [text for n in range(40) for text in (f"Section {n}", f"Text {n}")]
+
+
 # -- HTML and XML --------------------------------------------------------------------------------------------------
 
 
@@ -237,6 +244,13 @@ def test_json_lines_are_recognised_and_bad_ones_told(read, name):
     blocks, messages = read(name, "\n".join(lines).encode())
     assert [block.text for block in blocks] == [line for line in lines if line != "{broken"]
     assert messages == [f"1 line of {name} is not valid JSON and was left out: 6."]
+
+
+def test_json_too_large_for_a_tree_may_come_as_lines(read):
+    lines = "\n".join(json.dumps({"n": n}) for n in range(50))
+    assert len(read("a.json", lines.encode(), limits=Limits(max_tree_bytes=100))[0]) == 50
+    with pytest.raises(LimitExceeded, match="JSON Lines"):
+        read("a.json", json.dumps(list(range(99))).encode(), limits=Limits(max_tree_bytes=100))
 
 
 def test_bad_json_names_the_place(read):
