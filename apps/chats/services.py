@@ -255,5 +255,5 @@ def record_exchange(*, exchange: Exchange) -> None:
 
 
 def _storable(text: str) -> str:
-    """Return the text without what models may write and databases refuse: NUL and lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    """Return the text without NUL, which people and models may write and not every database keeps."""
+    return text.replace("\0", "")

@@ -18,13 +18,13 @@ from apps.core.rest import ResourceViewSet, caller, http_request, success
 class ChatViewSet(ResourceViewSet):
     """Chat assistants."""
 
-    @extend_schema(summary="Create a chat assistant", request=api_schema.CHAT, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="Create a chat assistant", request=api_schema.CHAT)
     def create(self, request: Request) -> Response:
         body = read_object(http_request(request))
         assistant = services.create_assistant(principal=caller(request), data=schemas.create_assistant(body))
         return success({**wire.assistant_to_wire(assistant), "dataset_ids": body.get("dataset_ids", [])})
 
-    @extend_schema(summary="List chat assistants", parameters=api_schema.CHAT_FILTERS, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="List chat assistants", parameters=api_schema.CHAT_FILTERS)
     def list(self, request: Request) -> Response:
         query = request.query_params
         wanted = {"assistant_id": query.get("id", ""), "name": query.get("name", "")}
@@ -36,14 +36,14 @@ class ChatViewSet(ResourceViewSet):
         datasets = selectors.datasets_of(caller(request), rows)
         return success([wire.listed_assistant_to_wire(row, datasets.get(row.pk, ())) for row in rows])
 
-    @extend_schema(summary="Change a chat assistant", request=api_schema.CHAT, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="Change a chat assistant", request=api_schema.CHAT)
     def update(self, request: Request, chat_id: str) -> Response:
         assistant = _own(request, chat_id, "You do not own the chat")
         data = schemas.update_assistant(read_object(http_request(request)))
         services.update_assistant(principal=caller(request), assistant=assistant, data=data)
         return success()
 
-    @extend_schema(summary="Delete chat assistants", request=api_schema.IDS, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="Delete chat assistants", request=api_schema.IDS)
     def destroy(self, request: Request) -> Response:
         ids = schemas.ids_of(read_object(http_request(request)))
         return _deleted(services.delete_assistants(principal=caller(request), ids=ids))
@@ -53,13 +53,13 @@ class ChatViewSet(ResourceViewSet):
 class SessionViewSet(ResourceViewSet):
     """The sessions of one chat assistant."""
 
-    @extend_schema(summary="Create a session", request=api_schema.SESSION, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="Create a session", request=api_schema.SESSION)
     def create(self, request: Request, chat_id: str) -> Response:
         assistant = _own(request, chat_id, "You do not own the assistant.")
         session = services.create_session(assistant=assistant, data=schemas.session(read_object(http_request(request))))
         return success(wire.session_to_wire(session, session.messages.all()))
 
-    @extend_schema(summary="List sessions", parameters=api_schema.SESSION_FILTERS, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="List sessions", parameters=api_schema.SESSION_FILTERS)
     def list(self, request: Request, chat_id: str) -> Response:
         assistant = _own(request, chat_id, f"You don't own the assistant {chat_id}.")
         query = request.query_params
@@ -73,7 +73,7 @@ class SessionViewSet(ResourceViewSet):
         page = page_of(query).slice(sessions.order_by(*ordering).prefetch_related("messages"))
         return success([wire.session_to_wire(session, session.messages.all()) for session in page])
 
-    @extend_schema(summary="Change a session", request=api_schema.SESSION, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="Change a session", request=api_schema.SESSION)
     def update(self, request: Request, chat_id: str, session_id: str) -> Response:
         session = selectors.session_under(caller(request), chat_id, session_id)
         if session is None:
@@ -83,7 +83,7 @@ class SessionViewSet(ResourceViewSet):
         services.update_session(session=session, data=schemas.update_session(read_object(http_request(request))))
         return success()
 
-    @extend_schema(summary="Delete sessions", request=api_schema.IDS, responses=api_schema.ENVELOPE)
+    @extend_schema(summary="Delete sessions", request=api_schema.IDS)
     def destroy(self, request: Request, chat_id: str) -> Response:
         assistant = _own(request, chat_id, "You don't own the chat")
         return _deleted(

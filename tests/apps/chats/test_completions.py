@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.chats.models import Message
 from apps.datasets.models import KnowledgeBase
@@ -300,6 +302,28 @@ def test_injected_text_breaks_neither_frames_nor_citations(asgi, provider, api, 
     assert "[ID:0]" in text_of(frames)
     (chunk,) = frames[-2]["data"]["reference"]["chunks"]
     assert chunk["content"] == poison
+
+
+def test_what_databases_refuse_is_not_stored(asgi, provider, dataset, create_chat, new_session, messages):
+    chat = create_chat("odd", dataset_ids=[dataset])["id"]
+    session = new_session(chat)
+    provider.script(Reply(pieces=["a\0b"]))
+    body = {"question": "red\0bridge", "session_id": session}
+    frames = asgi.ask(f"/api/v1/chats/{chat}/completions", body).frames
+    assert frames[-1] == END
+    _opener, asked, said = messages(chat, session)
+    assert asked["content"] == "redbridge"
+    assert said["content"] == "ab"
+
+
+def test_opening_a_turn_costs_four_queries(api, principal, chat, session, dataset):
+    from apps.chats.turns import open_turn
+
+    body = {"question": QUESTION, "session_id": session}
+    open_turn(principal, chat, body)
+    with CaptureQueriesContext(connection) as queries:
+        open_turn(principal, chat, body)
+    assert len(queries) == 4, queries.captured_queries  # chat, session, messages, datasets
 
 
 # -- failures of the provider --------------------------------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""The pages where operators look at chats."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from apps.accounts.services import create_account
+from apps.chats.models import Session
+from apps.chats.services import Exchange, record_exchange
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operator(client):
+    client.force_login(create_account(email="operator@example.org", is_operator=True))
+    return client
+
+
+def test_assistants_are_listed_and_shown(operator, chat):
+    assert b"assistant" in operator.get("/admin/chats/assistant/").content
+    page = operator.get(f"/admin/chats/assistant/{chat}/change/")
+    assert b"prompt_config" in page.content
+
+
+def test_a_list_of_assistants_costs_the_same_queries_for_any_number(operator, create_chat):
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            assert operator.get("/admin/chats/assistant/").status_code == 200
+        return len(captured)
+
+    create_chat("one")
+    queries()
+    few = queries()
+    for number in range(5):
+        create_chat(f"more {number}")
+    assert queries() == few
+
+
+def test_conversations_can_be_read_but_not_edited(operator, session):
+    import uuid
+
+    record_exchange(exchange=Exchange(session, uuid.uuid4(), "What?", "That <b>thing</b>."))
+    page = operator.get(f"/admin/chats/session/{session}/change/").content
+    assert b"What?" in page
+    assert b"That &lt;b&gt;thing" in page
+    operator.post(f"/admin/chats/session/{session}/change/", {"name": "forged"})
+    assert Session.objects.get(pk=session).name == "New session"
+    assert operator.get("/admin/chats/session/add/").status_code == 403
