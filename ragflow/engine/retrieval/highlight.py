@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ragflow.engine.docstore.analysis import query_terms, spans
 
-SENTENCE = re.compile(r"[^\n.!?。！？；;]*(?:[.!?。！？；;]+[\"'”’)\]」』）]*(?:\s+|(?=[^\x00-\x7f])|$)|\n+|[.!?;]|$)")
+SENTENCE_END = re.compile(r"(?<=[。！？；])|(?<=[.!?;])\s+|\n+")
 OPEN, CLOSE = "<em>", "</em>"
 
 
@@ -19,7 +19,7 @@ def mark(text: str, question: str) -> str | None:
 def snippets(text: str, question: str) -> str | None:
     """Return the sentences with a match, words marked, joined by "..."; None if there are none."""
     wanted = _wanted(question)
-    marked = (_marked(sentence, wanted) for sentence in SENTENCE.findall(text))
+    marked = (_marked(sentence, wanted) for sentence in SENTENCE_END.split(text))
     return "...".join(sentence.strip() for sentence in marked if sentence is not None) or None
 
 
