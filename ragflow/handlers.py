@@ -18,7 +18,7 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.exception import convert_exception_to_response
-from django.http import FileResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
 from apps.core.errors import TooLarge
@@ -81,6 +81,13 @@ class StreamingHalf(_LimitedHandler):
         for middleware in (CrossOrigin, CanonicalPath, RequestId):
             handler = convert_exception_to_response(middleware(handler))
         self._middleware_chain = handler
+
+    async def send_response(self, response: HttpResponseBase, send: Send) -> None:
+        """Add the headers that Django's other middleware gives to ordinary responses."""
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if isinstance(response, HttpResponse):
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        await super().send_response(response, send)
 
 
 class OrdinaryHalf(_LimitedHandler):

@@ -1,27 +1,61 @@
-"""One OpenAPI document: drf-spectacular describes the ordinary half, and the streaming half is folded in."""
+"""One OpenAPI document and its pages: drf-spectacular describes the ordinary half, the streaming half is folded in."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.urls import path
+from django.views.generic import RedirectView
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.views import (
+    SpectacularAPIView,
+    SpectacularJSONAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerView,
+)
+
 from ragflow.streaming import api
 
-BEARER = {"APIToken": {"type": "http", "scheme": "bearer", "description": "An API token: `ragflow-...`"}}
+TOKEN = "APIToken"  # noqa: S105 -- the name of the scheme
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.accounts.authentication.APITokenAuthentication"
+    name = TOKEN
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "An API token: `ragflow-...`"}
 
 
 def fold_in_streaming_half(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     """Merge Ninja's paths and components (a drf-spectacular postprocessing hook).
 
-    Raises ValueError if both halves claim a path with the same method.
+    Raises ValueError if both halves describe a path with the same method, or a component under the same name.
     """
     streaming = api.get_openapi_schema(path_prefix="")
-    for path, operations in streaming["paths"].items():
-        known = result["paths"].setdefault(path, {})
-        if both := known.keys() & operations.keys():
-            raise ValueError(f"Both halves of the server describe {', '.join(sorted(both)).upper()} {path}.")
-        known |= operations
+    for path_, operations in streaming["paths"].items():
+        for operation in operations.values():
+            if operation.get("security"):
+                operation["security"] = [{TOKEN: []}]
+        _add(result["paths"].setdefault(path_, {}), operations, path_)
     components = result.setdefault("components", {})
     for kind, named in streaming.get("components", {}).items():
-        components[kind] = components.get(kind, {}) | named
-    components["securitySchemes"] = BEARER
+        if kind != "securitySchemes":
+            _add(components.setdefault(kind, {}), named, kind)
     return result
+
+
+def _add(known: dict[str, Any], more: dict[str, Any], place: str) -> None:
+    if both := known.keys() & more.keys():
+        raise ValueError(f"Both halves of the server describe {', '.join(sorted(both))} of {place}.")
+    known |= more
+
+
+urlpatterns = [
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
+    path("openapi.json", SpectacularJSONAPIView.as_view()),
+    path("docs", RedirectView.as_view(pattern_name="docs")),
+    path("redocs", RedirectView.as_view(pattern_name="redoc")),
+]

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.views import serve
+from django.core.exceptions import SuspiciousFileOperation
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -47,7 +48,10 @@ def _facts() -> dict[str, str]:
 @require_safe
 def static_file(request: HttpRequest, path: str) -> HttpResponseBase:
     """Serve a file of an installed app's `static` folder, found by Django's finders: nothing has to be collected."""
-    response = serve(request, path, insecure=True)
+    try:
+        response = serve(request, path, insecure=True)
+    except SuspiciousFileOperation:
+        raise Http404 from None
     response.headers["Cache-Control"] = f"public, max-age={STATIC_SECONDS}"
     return response
 

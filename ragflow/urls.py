@@ -3,9 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 
-from ragflow import pages, streaming
+from ragflow import openapi, pages, streaming
 
 handler400 = "apps.core.http.handler400"
 handler403 = "apps.core.http.handler403"
@@ -19,12 +18,8 @@ urlpatterns = [
     path("", include("apps.documents.urls")),
     path("", include("apps.chats.urls")),
     path("v1/system/ping", pages.SystemViews.as_view({"get": "ping"})),
-    path("v1/system/healthz", pages.SystemViews.as_view({"get": "healthz"})),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    path("api/redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
-    path("openapi.json", SpectacularAPIView.as_view()),
-    path("docs", RedirectView.as_view(pattern_name="docs")),
+    path("v1/system/healthz", pages.SystemViews.as_view({"get": "healthz"}), name="healthz"),
+    *openapi.urlpatterns,
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("static/<path:path>", pages.static_file),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -141,7 +141,17 @@ class CreateDataset(_Dataset):
     name: Name
 
 
+def _describe_what_is_sent(schema: dict[str, Any]) -> None:
+    """A field that is not sent is left as it is, so it has no default; the dataset's id is part of the path."""
+    del schema["properties"]["dataset_id"]
+    schema["required"].remove("dataset_id")
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class UpdateDataset(_Dataset):
+    model_config = ConfigDict(json_schema_extra=_describe_what_is_sent)
+
     dataset_id: Annotated[str, AfterValidator(_as_sent)]
     pagerank: Annotated[int, Field(ge=0, le=100)] = 0
 

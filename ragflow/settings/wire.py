@@ -34,7 +34,7 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.FormParser",
     ],
     "EXCEPTION_HANDLER": "apps.core.rest.exception_handler",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "apps.core.schema.EnvelopeSchema",
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": None,
 }
@@ -52,4 +52,6 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": ["ragflow.openapi.fold_in_streaming_half"],
     "COMPONENT_SPLIT_REQUEST": True,
+    # The document is for programs; a browser's session is no way for them.
+    "AUTHENTICATION_WHITELIST": ["apps.accounts.authentication.APITokenAuthentication"],
 }
