@@ -6,6 +6,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter
 
+from apps.core.schema import ENVELOPE
+
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
@@ -45,13 +47,6 @@ CHAT_FILTERS = _query(id=str, name=str)
 SESSION = _body({"name": _TEXT, "user_id": _TEXT})
 SESSION_FILTERS = _query(id=str, name=str, user_id=str)
 IDS = _body({"ids": {**_IDS, "nullable": True, "description": "Empty or null: all."}})
-ENVELOPE: Schema = {
-    "type": "object",
-    "required": ["code"],
-    "properties": {"code": {"type": "integer"}, "message": _TEXT, "data": {}},
-    "example": {"code": 0, "data": {}},
-}
-
 _STREAM = {"description": "A JSON answer, or server-sent events when `stream` is true (the default)."}
 
 

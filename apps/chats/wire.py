@@ -9,6 +9,7 @@ from apps.chats.models import Assistant, Message, Session
 from apps.chats.prompt_config import public_names
 from apps.core.clock import timestamps
 from apps.datasets.models import KnowledgeBase
+from apps.documents.wire import positions_to_wire
 from ragflow.engine.types import Answer, Passage, Retrieval
 
 _SHORT_CHUNK = ("id", "content", "document_id", "document_name", "dataset_id", "image_id", "positions")
@@ -142,7 +143,7 @@ def passage_to_wire(passage: Passage) -> dict[str, Any]:
         "document_name": chunk.document_name,
         "dataset_id": chunk.dataset_id,
         "image_id": chunk.image_id,
-        "positions": [[at.page, at.left, at.right, at.top, at.bottom] for at in chunk.positions],
+        "positions": positions_to_wire(chunk),
         "url": None,
         "similarity": passage.similarity,
         "vector_similarity": passage.vector_similarity,

@@ -60,7 +60,7 @@ CHUNKS = [
         "document_name": f"{number}.pdf",
         "dataset_id": "d" * 32,
         "image_id": "",
-        "positions": [[1, 2.0, 3.0, 4.0, 5.0]],
+        "positions": [[1, 2, 3, 4, 5]],
         "url": None,
         "similarity": 0.5,
         "vector_similarity": 0.75,
