@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,10 @@ class Columns:
         return self.vectors.nbytes + self.rids.nbytes + self.document.nbytes + self.parent.nbytes + len(self)
 
 
+_Row = tuple[int, int, int, int, bytes | None]
+"""rid, document number, parent, available, vector; see the table `vector`."""
+
+
 class _Shelf:
     """The columns of one dataset, in arrays with room to grow.
 
@@ -108,8 +113,8 @@ class _Shelf:
             if row.changed < self._changed:  # this snapshot is older than the memory: leave that alone
                 return _Shelf(row).columns(connection, row)
             if row.changed > self._changed:
-                self._clear(row)
-            if row.end_rid > self._end_rid:
+                self._rebuild(connection, row)
+            elif row.end_rid > self._end_rid:
                 self._append(connection, row)
             rows = self._rows
             if row.end_rid < self._end_rid:  # older snapshot of a dataset that only grew since
@@ -117,35 +122,65 @@ class _Shelf:
             return self._room.part(0, rows, self._documents)
 
     def _append(self, connection: sqlite3.Connection, row: DatasetRow) -> None:
-        found = connection.execute(
-            "SELECT rid, document_no, parent, available, vector FROM vector WHERE rid >= ? AND rid < ? ORDER BY rid",
-            (self._end_rid, row.end_rid),
-        ).fetchall()
-        if not found:
-            self._end_rid = row.end_rid
-            return
-        rids, document_nos, parents, available, blobs = zip(*found, strict=True)
-        self._learn_documents(connection, set(document_nos).difference(self._document_index))
+        found = _read(connection, row, start=self._end_rid, known=self._end_rid, seen=self._changed)
         start, end = self._rows, self._rows + len(found)
         if end > len(self._room):
             grown = Columns.empty(_with_room(end), row.dimension)
             grown.part(0, start, ()).copy_from(self._room.part(0, start, ()))
             self._room = grown
-        room = self._room.part(start, end, ())
+        self._learn_documents(connection, found)
+        self._fill(self._room.part(start, end, ()), found, kept=None)
+        self._rows, self._end_rid = end, row.end_rid
+
+    def _rebuild(self, connection: sqlite3.Connection, row: DatasetRow) -> None:
+        """Read everything but the vectors that are in memory and still right: they are by far the most bytes."""
+        if row.dimension != self._room.vectors.shape[1]:
+            self._clear(row)
+        found = _read(connection, row, start=row.first_rid, known=self._end_rid, seen=self._changed)
+        kept = self._room.part(0, self._rows, ())
+        room = Columns.empty(_with_room(len(found)), row.dimension)
+        self._document_index, self._documents = {}, ()
+        self._learn_documents(connection, found)
+        self._fill(room.part(0, len(found), ()), found, kept)
+        self._room, self._rows = room, len(found)
+        self._changed, self._end_rid = row.changed, row.end_rid
+
+    def _fill(self, room: Columns, found: Sequence[_Row], kept: Columns | None) -> None:
+        """Write rows into memory; a row without vector takes the one that `kept` has."""
+        if not found:
+            return
+        rids, document_nos, parents, available, blobs = zip(*found, strict=True)
         room.rids[:] = rids
         room.document[:] = [self._document_index[no] for no in document_nos]
         room.parent[:] = parents
         room.available[:] = available
-        room.vectors[:] = np.frombuffer(b"".join(blobs), "<f4").reshape(len(found), row.dimension)
-        self._rows, self._end_rid = end, row.end_rid
+        read = np.array([blob is not None for blob in blobs], np.bool_)
+        vectors = np.frombuffer(b"".join(filter(None, blobs)), "<f4")
+        room.vectors[read] = vectors.reshape(-1, room.vectors.shape[1]) if len(vectors) else 0.0
+        if kept is not None and not read.all():
+            room.vectors[~read] = kept.vectors[np.searchsorted(kept.rids, room.rids[~read])]
 
-    def _learn_documents(self, connection: sqlite3.Connection, numbers: set[int]) -> None:
+    def _learn_documents(self, connection: sqlite3.Connection, found: Sequence[_Row]) -> None:
+        numbers = {row[1] for row in found}.difference(self._document_index)
+        if not numbers:
+            return
         new = connection.execute(
             "SELECT no, id, name FROM document WHERE no IN (SELECT value FROM json_each(?))", (str(list(numbers)),)
         ).fetchall()
         for index, (no, _, _) in enumerate(new, start=len(self._documents)):
             self._document_index[no] = index
         self._documents += tuple((document_id, name) for _, document_id, name in new)
+
+
+def _read(connection: sqlite3.Connection, row: DatasetRow, *, start: int, known: int, seen: int) -> list[_Row]:
+    """Return the rows from rowid `start` on. No vector for those below `known` not rewritten since change `seen`."""
+    return connection.execute(
+        """
+        SELECT rid, document_no, parent, available, CASE WHEN rid >= ? OR stamp > ? THEN vector END
+        FROM vector WHERE rid >= ? AND rid < ? ORDER BY rid
+        """,
+        (known, seen, start, row.end_rid),
+    ).fetchall()
 
 
 def _with_room(rows: int) -> int:

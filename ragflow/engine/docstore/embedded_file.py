@@ -69,12 +69,14 @@ CREATE TABLE chunk (
 CREATE INDEX chunk_parent ON chunk (parent_id) WHERE parent_id <> '';
 CREATE INDEX chunk_listing ON chunk (document_no, manual, place, rid DESC, tokens);
 
--- What ranking reads besides the index, apart from the wide rows above. `parent` is 0 or a hash of the parent's id.
+-- What ranking reads besides the index, apart from the wide rows above. `parent` is 0 or a hash of the parent's id;
+-- `stamp` is the dataset's `changed` when the vector was last overwritten, 0 if never.
 CREATE TABLE vector (
     rid INTEGER PRIMARY KEY REFERENCES chunk (rid) ON DELETE CASCADE,
     document_no INTEGER NOT NULL,
     parent INTEGER NOT NULL,
     available INTEGER NOT NULL,
+    stamp INTEGER NOT NULL,
     vector BLOB NOT NULL -- little-endian float32
 );
 

@@ -41,9 +41,10 @@ _FIELDS = (
 _INSERT_CHUNK = f"INSERT INTO chunk ({', '.join(_FIELDS)}, rid) VALUES (?{', ?' * len(_FIELDS)})"  # noqa: S608
 _UPDATE_CHUNK = f"UPDATE chunk SET {', '.join(f'{field} = ?' for field in _FIELDS)} WHERE rid = ?"  # noqa: S608
 _WRITE_VECTOR = """
-    INSERT INTO vector (rid, document_no, parent, available, vector) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO vector (rid, document_no, parent, available, stamp, vector) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (rid) DO UPDATE
-    SET parent = excluded.parent, available = excluded.available, vector = excluded.vector
+    SET parent = excluded.parent, available = excluded.available, stamp = excluded.stamp,
+        vector = excluded.vector
 """
 
 
@@ -196,12 +197,13 @@ def write_chunks(connection: sqlite3.Connection, dataset_id: str, entries: Seque
         existing = _existing(connection, document_no, members)
         for entry in members:
             rid = existing.get(entry.values[0])
+            stamp = 0 if rid is None else dataset.changed + 1
             if rid is None:
                 rid = dataset.end_rid + len(inserts)
                 inserts.append((document_no, *entry.values, rid))
             else:
                 updates.append((document_no, *entry.values, rid))
-            vectors.append((rid, document_no, entry.parent, entry.chunk.available, entry.vector))
+            vectors.append((rid, document_no, entry.parent, entry.chunk.available, stamp, entry.vector))
     connection.executemany(_INSERT_CHUNK, inserts)
     connection.executemany(_UPDATE_CHUNK, updates)
     connection.executemany(_WRITE_VECTOR, vectors)

@@ -128,7 +128,8 @@ class _Scope:
     """The columns of all searched datasets in a row, and which of their chunks may be found."""
 
     columns: Columns
-    dataset: NDArray[np.int64]
+    ends: NDArray[np.int64]  # position after the last chunk of each dataset
+    places: list[int]  # of the datasets in the request
     numbers: list[int]  # of the datasets, ascending
     allowed: Mask | None  # None: all
     cosine: Cosines
@@ -165,7 +166,7 @@ def search(
         term=term[picked],
         bm25=bm25[picked],
         cosine=np.clip(scope.cosine[picked], -1.0, 1.0).astype(np.float64),
-        dataset=scope.dataset[picked],
+        dataset=np.array(scope.places)[np.searchsorted(scope.ends, picked, side="right")],
         document=columns.document[picked],
         parent=columns.parent[picked],
         documents=columns.documents,
@@ -194,10 +195,12 @@ def _scope(
 ) -> _Scope:
     parts = [cache.columns(connection, row) for _, row in rows]
     cosines = [_cosine(part, request) for part in parts]
-    dataset = np.repeat(np.array([index for index, _ in rows], np.int64), [len(part) for part in parts])
+    ends = np.cumsum([len(part) for part in parts])
     columns = parts[0] if len(parts) == 1 else _concatenate(parts)
     cosine = cosines[0] if len(cosines) == 1 else np.concatenate(cosines)
-    return _Scope(columns, dataset, [row.no for _, row in rows], _allowed(columns, request), cosine)
+    return _Scope(
+        columns, ends, [index for index, _ in rows], [row.no for _, row in rows], _allowed(columns, request), cosine
+    )
 
 
 def _cosine(columns: Columns, request: SearchRequest) -> Cosines:

@@ -113,6 +113,21 @@ class TestMemory:
             store.upsert([make(f"chunk {n}")], unit(n)[None])
             assert ask(store, "", unit(n), top_k=1).cosine[0] == pytest.approx(1.0, abs=1e-5)
 
+    def test_vectors_in_memory_follow_rewrites_deletions_and_additions(self, store: EmbeddedDocStore) -> None:
+        rng = np.random.default_rng(3)
+        truth: dict[str, int] = {}
+        for step in range(60):
+            name, seed = f"chunk {rng.integers(12)}", 1000 + step
+            if name in truth and rng.random() < 0.4:
+                store.delete_chunks("data", "doc", [make(name).id])
+                del truth[name]
+            else:
+                store.upsert([make(name, available=bool(rng.random() < 0.9))], unit(seed)[None])
+                truth[name] = seed
+            candidates = ask(store, "", unit(1), only_available=False)
+            expected = {name: float(unit(seed) @ unit(1)) for name, seed in truth.items()}
+            assert by_content(store, candidates, candidates.cosine) == pytest.approx(expected, abs=1e-5)
+
     def test_a_search_that_began_before_a_change_does_not_see_it(self, store: EmbeddedDocStore, path: Path) -> None:
         put(store, make("first"))
         with store._file.read() as snapshot:
