@@ -9,7 +9,7 @@ from typing import Any
 from apps.chats.prompt_config import COLUMNS, column_value, read_llm, read_prompt
 from apps.core.errors import BadValue, DataError
 
-MAX_NAME = 255
+_MAX_NAME = 255
 
 # Columns of an assistant that a body may set by themselves, by the contract's stored names.
 _TEXT_COLUMNS = {
@@ -44,11 +44,14 @@ def create_assistant(body: Mapping[str, Any]) -> AssistantData:
 
 
 def update_assistant(body: Mapping[str, Any]) -> AssistantData:
-    """Read the body of an update. Raises BadValue for keys that are unknown and for an empty `prompt` or `llm`."""
+    """Read the body of an update. No datasets may be null here.
+
+    Raises BadValue for keys that are unknown and for an empty `prompt` or `llm`.
+    """
     for key in body:
         if key not in _UPDATABLE or (key in {"prompt", "llm"} and not body[key]):
             raise unrecognized(key)
-    return _assistant(body)
+    return _assistant({**body, "dataset_ids": body["dataset_ids"] or []} if "dataset_ids" in body else body)
 
 
 def _assistant(body: Mapping[str, Any]) -> AssistantData:
@@ -59,7 +62,7 @@ def _assistant(body: Mapping[str, Any]) -> AssistantData:
     }
     columns |= {column: column_value(column, body[key]) for key, column in COLUMNS.items() if key in body}
     if "name" in body:
-        columns["name"] = name_of(body)
+        columns["name"] = _short_text(body, "name")
     if "meta_data_filter" in body:
         columns["metadata_filter"] = _object(body, "meta_data_filter")
     return AssistantData(
@@ -114,11 +117,6 @@ def _dataset_ids(body: Mapping[str, Any]) -> list[Any] | None:
         raise BadValue(f"`{key}` must be a list of dataset ids, not {body[key]!r}.", reference=repr(error)) from None
 
 
-def name_of(body: Mapping[str, Any]) -> str | None:
-    """Return `name`, None when it is absent or null. Raises BadValue when it is too long or no text."""
-    return _short_text(body, "name")
-
-
 @dataclass(frozen=True, slots=True)
 class SessionData:
     name: str | None = None
@@ -151,8 +149,8 @@ def _short_text(body: Mapping[str, Any], key: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise BadValue(f"`{key}` must be text, not {value!r}.")
-    if len(value) > MAX_NAME:
-        raise BadValue(f"`{key}` must have at most {MAX_NAME} characters.")
+    if len(value) > _MAX_NAME:
+        raise BadValue(f"`{key}` must have at most {_MAX_NAME} characters.")
     return value
 
 

@@ -79,7 +79,7 @@ def update_assistant(*, principal: Principal, assistant: Assistant, data: Assist
 
     Raises NotFound, DataError, Conflict and BadValue.
     """
-    assistant = Assistant.objects.select_for_update().get(pk=assistant.pk)  # merge into what is stored now
+    assistant = _locked(principal, assistant)  # merge into what is stored now
     datasets = None if data.dataset_ids is None else _usable_datasets(principal, data.dataset_ids)
     _check_models(assistant.tenant, data)
     if "name" in data.columns:
@@ -96,6 +96,13 @@ def update_assistant(*, principal: Principal, assistant: Assistant, data: Assist
         setattr(assistant, column, value)
     _save(assistant, datasets, "Duplicated chat name in updating chat.")
     return assistant
+
+
+def _locked(principal: Principal, assistant: Assistant) -> Assistant:
+    stored = assistants_of(principal).select_for_update().filter(pk=assistant.pk).first()
+    if stored is None:
+        raise NotFound("Chat not found!")
+    return stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,8 +312,10 @@ def test_an_update_replaces_the_datasets_in_order(api, chat, dataset, fill):
     first, second = fill(api, "One.", name="one"), fill(api, "Two.", name="two")
     assert update(api, chat, {"dataset_ids": [second, first, second]})["code"] == 0
     assert [shown["id"] for shown in listed(api)[0]["datasets"]] == [second, first]
-    assert update(api, chat, {"dataset_ids": []})["code"] == 0
-    assert listed(api)[0]["datasets"] == []
+    for none in ([], None, ""):
+        assert update(api, chat, {"dataset_ids": [first]})["code"] == 0
+        assert update(api, chat, {"dataset_ids": none})["code"] == 0
+        assert listed(api)[0]["datasets"] == []
 
 
 @pytest.mark.parametrize(
