@@ -94,9 +94,12 @@ def session_under(principal: Principal, assistant_id: str, session_id: str) -> S
     )
 
 
-def recent_messages(session: Session, limit: int) -> list[Message]:
-    """Return the last messages of a session, oldest first. The cost does not depend on how many came before."""
-    newest = Message.objects.filter(session=session).order_by("-id").defer("reference", "thoughts")[:limit]
+def recent_messages(session: Session, limit: int) -> list[tuple[str, str]]:
+    """Return role and content of the last messages of a session, oldest first.
+
+    The cost does not depend on how many came before.
+    """
+    newest = Message.objects.filter(session=session).order_by("-id").values_list("role", "content")[:limit]
     return list(newest)[::-1]
 
 

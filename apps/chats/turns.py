@@ -78,7 +78,7 @@ def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> Op
     if session is None:
         return _greet(assistant, body)
     messages = selectors.recent_messages(session, HISTORY_MESSAGES)
-    history = [Message(_role(message.role), message.content) for message in messages]
+    history = [Message("user" if role == "user" else "assistant", content) for role, content in messages]
     return _open(principal, assistant, read_completion(body, history), session_id=session.pk)
 
 
@@ -115,10 +115,6 @@ def _greet(assistant: Assistant, body: Mapping[str, Any]) -> Greeting:
         raise BadValue(sentence, reference=repr(AssertionError(sentence)))
     session = services.create_session(assistant=assistant, data=schemas.session(body), greeted_at=timezone.now())
     return Greeting(session.pk, services.opener_of(assistant))
-
-
-def _role(role: str) -> Any:
-    return "user" if role == "user" else "assistant"
 
 
 def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_id: str = "") -> OpenTurn:
