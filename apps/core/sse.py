@@ -124,7 +124,7 @@ class _Stream:
 
     def stop_from_any_thread(self) -> None:
         if not self._producer.done():
-            self._loop.call_soon_threadsafe(self._producer.cancel)
+            self._loop.call_soon_threadsafe(self._cancel_once)
 
     def _ready(self) -> bytes:
         """Return the frames that wait in the queue, up to the end or an error."""
@@ -162,8 +162,12 @@ class _Stream:
 
     async def _stop(self) -> None:
         """Cancel the producer and wait for its `finally`; a second cancellation of the caller does not reach it."""
-        self._producer.cancel()
+        self._cancel_once()
         await asyncio.wait({self._producer})
+
+    def _cancel_once(self) -> None:
+        if not self._producer.cancelling():  # again would interrupt its `finally`
+            self._producer.cancel()
 
 
 class _Heart:
