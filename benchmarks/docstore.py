@@ -138,15 +138,15 @@ def main() -> None:
 
 
 def measure(corpus: Corpus, folder: Path) -> Iterator[Line]:
-    raw, raw_ingest = build_raw(corpus, folder / "raw.db")
-    store = EmbeddedDocStore(folder / "store.db")
-    ingest = build_store(corpus, store)
+    raw, store = open_raw(folder / "raw.db"), EmbeddedDocStore(folder / "store.db")
+    raw_ingest, ingest = build(corpus, raw, store)
     yield Line("ingest", raw_ingest / ingest, 0.4, "F", "high")
 
     queries = corpus.queries()
     v = cost(queries, lambda query: nearest(corpus.vectors[query.dataset], query.vector))
     t = cost(queries, lambda query: raw_text(raw, query))
-    print(f"{arguments_line(corpus)}  V {v:.3f} ms  T {t:.3f} ms  F {raw_ingest * 1e6:.0f} us per chunk\n")
+    print(f"{corpus.datasets} datasets of {corpus.per_dataset} chunks")
+    print(f"V {v:.3f} ms, T {t:.3f} ms, F {raw_ingest * 1e6:.0f} us per chunk\n")
 
     yield Line("recall@10 of the vector side", recall(corpus, store, queries), 1.0, "", "high")
     yield Line(
@@ -170,37 +170,32 @@ def measure(corpus: Corpus, folder: Path) -> Iterator[Line]:
     raw.close()
 
 
-def arguments_line(corpus: Corpus) -> str:
-    return f"{corpus.per_dataset * corpus.datasets} chunks, {corpus.per_dataset} per dataset"
-
-
-def build_raw(corpus: Corpus, path: Path) -> tuple[sqlite3.Connection, float]:
-    """Return the raw full-text table and its CPU seconds per chunk."""
+def open_raw(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA mmap_size = 268435456")
     connection.execute("CREATE VIRTUAL TABLE text USING fts5 (content, tokenize = 'porter unicode61')")
-    started = time.process_time()
+    return connection
+
+
+def build(corpus: Corpus, raw: sqlite3.Connection, store: EmbeddedDocStore) -> tuple[float, float]:
+    """Fill both, dataset by dataset in turns; return the CPU seconds per chunk of each."""
+    raw_spent = spent = 0.0
     for dataset, texts in enumerate(corpus.texts):
-        for start in range(0, len(texts), BATCH):
-            connection.execute("BEGIN")
-            rows = [((dataset + 1 << 32) + start + n, text) for n, text in enumerate(texts[start : start + BATCH])]
-            connection.executemany("INSERT INTO text (rowid, content) VALUES (?, ?)", rows)
-            connection.execute("COMMIT")
-    return connection, (time.process_time() - started) / (corpus.per_dataset * corpus.datasets)
-
-
-def build_store(corpus: Corpus, store: EmbeddedDocStore) -> float:
-    """Return the CPU seconds per chunk."""
-    spent = 0.0
-    for dataset in range(corpus.datasets):
-        chunks = corpus.chunks(dataset)
+        chunks, vectors = corpus.chunks(dataset), corpus.vectors[dataset]
         started = time.process_time()
+        for start in range(0, len(texts), BATCH):
+            rows = [((dataset + 1 << 32) + start + n, text) for n, text in enumerate(texts[start : start + BATCH])]
+            raw.execute("BEGIN")
+            raw.executemany("INSERT INTO text (rowid, content) VALUES (?, ?)", rows)
+            raw.execute("COMMIT")
+        turned = time.process_time()
         for start in range(0, len(chunks), BATCH):
-            store.upsert(chunks[start : start + BATCH], corpus.vectors[dataset][start : start + BATCH])
-        spent += time.process_time() - started
-    return spent / (corpus.per_dataset * corpus.datasets)
+            store.upsert(chunks[start : start + BATCH], vectors[start : start + BATCH])
+        raw_spent, spent = raw_spent + turned - started, spent + time.process_time() - turned
+    total = corpus.per_dataset * corpus.datasets
+    return raw_spent / total, spent / total
 
 
 def cost(queries: Sequence[Query], operation: Callable[[Query], object]) -> float:

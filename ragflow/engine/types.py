@@ -1,6 +1,6 @@
 """The values that travel between the stages of the engine. All are frozen; none knows Django or HTTP.
 
-file --parsing--> Block --chunking--> Piece --ingest--> Chunk + vector --docstore--> Hit --retrieval--> Passage
+file --parsing--> Block --chunking--> Piece --ingest--> Chunk + vector --docstore--> Candidates --retrieval--> Passage
                                                                                          --generation--> Event
 """
 
@@ -100,20 +100,6 @@ class Chunk:
     order: int = 0  # ordinal within the document for parsed chunks
     token_count: int = 0  # cl100k_base tokens of the content
     created_at: float = 0.0  # Unix seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A candidate of a search, with raw similarities.
-
-    `term` is the weighted share of query terms found in the chunk (0..1), `bm25` the text engine's own score (>= 0,
-    0 when the chunk did not match as text), `cosine` in -1..1 (exact, also for hits found by text only).
-    """
-
-    chunk: Chunk
-    term: float
-    bm25: float
-    cosine: float
 
 
 # -- retrieval -----------------------------------------------------------------------------------------------------

@@ -87,10 +87,8 @@ CREATE VIRTUAL TABLE text USING fts5 (
 );
 CREATE VIRTUAL TABLE term USING fts5vocab (text, 'row');
 
-CREATE TRIGGER chunk_added AFTER INSERT ON chunk BEGIN
-    INSERT INTO text (rowid, name_terms, keyword_terms, question_terms, content_terms)
-    VALUES (new.rid, new.name_terms, new.keyword_terms, new.question_terms, new.content_terms);
-END;
+-- Removed and reworded chunks leave the index by trigger, because that takes their old text. New ones are added by the
+-- statement _INDEX_CHUNK: a trigger would run in a savepoint, at which FTS5 writes out its memory for every single row.
 CREATE TRIGGER chunk_removed AFTER DELETE ON chunk BEGIN
     INSERT INTO text (text, rowid, name_terms, keyword_terms, question_terms, content_terms)
     VALUES ('delete', old.rid, old.name_terms, old.keyword_terms, old.question_terms, old.content_terms);

@@ -40,6 +40,8 @@ _FIELDS = (
 )  # fmt: skip
 _INSERT_CHUNK = f"INSERT INTO chunk ({', '.join(_FIELDS)}, rid) VALUES (?{', ?' * len(_FIELDS)})"  # noqa: S608
 _UPDATE_CHUNK = f"UPDATE chunk SET {', '.join(f'{field} = ?' for field in _FIELDS)} WHERE rid = ?"  # noqa: S608
+_TERMS = slice(_FIELDS.index("name_terms"), _FIELDS.index("content_terms") + 1)
+_INDEX_CHUNK = f"INSERT INTO text ({', '.join(_FIELDS[_TERMS])}, rowid) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
 _WRITE_VECTOR = """
     INSERT INTO vector (rid, document_no, parent, available, stamp, vector) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (rid) DO UPDATE
@@ -192,9 +194,10 @@ def write_chunks(connection: sqlite3.Connection, dataset_id: str, entries: Seque
     vectors: list[tuple[Any, ...]] = []
     renamed = False
     for document_id, members in by_document.items():
-        document_no, new_name = _ready_document(connection, dataset.no, document_id, members[-1].chunk.document_name)
-        renamed |= new_name
-        existing = _existing(connection, document_no, members)
+        name = members[-1].chunk.document_name
+        document_no, old_name = _ready_document(connection, dataset.no, document_id, name)
+        renamed |= old_name not in (None, clean(name))
+        existing = {} if old_name is None else _existing(connection, document_no, members)
         for entry in members:
             rid = existing.get(entry.values[0])
             stamp = 0 if rid is None else dataset.changed + 1
@@ -205,6 +208,7 @@ def write_chunks(connection: sqlite3.Connection, dataset_id: str, entries: Seque
                 updates.append((document_no, *entry.values, rid))
             vectors.append((rid, document_no, entry.parent, entry.chunk.available, stamp, entry.vector))
     connection.executemany(_INSERT_CHUNK, inserts)
+    connection.executemany(_INDEX_CHUNK, [(*insert[_TERMS], insert[-1]) for insert in inserts])
     connection.executemany(_UPDATE_CHUNK, updates)
     connection.executemany(_WRITE_VECTOR, vectors)
     connection.execute(
@@ -282,17 +286,19 @@ def _ready_dataset(connection: sqlite3.Connection, dataset_id: str, dimension: i
     return dataset
 
 
-def _ready_document(connection: sqlite3.Connection, dataset_no: int, document_id: str, name: str) -> tuple[int, bool]:
-    """Return the document's number, created if need be, and whether its name is another one now."""
+def _ready_document(
+    connection: sqlite3.Connection, dataset_no: int, document_id: str, name: str
+) -> tuple[int, str | None]:
+    """Return the document's number, created if need be, and the name it had before; None if it is new."""
     key, name = (dataset_no, clean(document_id)), clean(name)
     found = connection.execute("SELECT no, name FROM document WHERE dataset_no = ? AND id = ?", key).fetchone()
     if found is None:
         cursor = connection.execute("INSERT INTO document (dataset_no, id, name) VALUES (?, ?, ?)", (*key, name))
         assert cursor.lastrowid is not None
-        return cursor.lastrowid, False
+        return cursor.lastrowid, None
     if found[1] != name:
         connection.execute("UPDATE document SET name = ? WHERE no = ?", (name, found[0]))
-    return found[0], found[1] != name
+    return found[0], found[1]
 
 
 def _existing(connection: sqlite3.Connection, document_no: int, entries: Sequence[Entry]) -> dict[str, int]:

@@ -146,12 +146,16 @@ def search(
     if not rows:
         return NOTHING
     scope = _scope(connection, cache, rows, request)
-    terms = query_terms(request.text)
-    total, counts = statistics.read(connection, terms) if terms else (0, [])
+    terms = query_terms(request.text) if request.text else []
+    nearest = _nearest(scope, request)
+    if not terms:
+        nothing = np.zeros(len(nearest))
+        return _candidates(scope, nearest, nothing, nothing)
+
+    total, counts = statistics.read(connection, terms)
     order = sorted((i for i, count in enumerate(counts) if count), key=lambda i: counts[i])
     driving, refining = _split_by_cost(order, counts, len(scope.columns))
 
-    nearest = _nearest(scope, request)
     postings = _postings(connection, scope, [terms[i] for i in driving], _small(scope))
     if refining:
         found = np.union1d(postings.position, nearest)
@@ -160,12 +164,16 @@ def search(
 
     bm25, term = _scores(postings, total, counts, driving + refining, len(scope.columns))
     picked = _union(_matched(bm25, scope, request.text_limit), nearest, len(scope.columns))
+    return _candidates(scope, picked, bm25[picked], term[picked])
+
+
+def _candidates(scope: _Scope, picked: NDArray[np.int64], bm25: Numbers, term: Numbers) -> Candidates:
     columns = scope.columns
     return Candidates(
         handles=columns.rids[picked],
-        term=term[picked],
-        bm25=bm25[picked],
-        cosine=np.clip(scope.cosine[picked], -1.0, 1.0).astype(np.float64),
+        term=term,
+        bm25=bm25,
+        cosine=scope.cosine[picked].clip(-1.0, 1.0).astype(np.float64),
         dataset=np.array(scope.places)[np.searchsorted(scope.ends, picked, side="right")],
         document=columns.document[picked],
         parent=columns.parent[picked],
