@@ -131,10 +131,13 @@ class OpenAIChatModel:
         return response
 
     async def _send(self, client: AsyncOpenAI, request: dict[str, Any]) -> httpx2.Response:
+        """Send the request as it is: `extra_body` spares the client a typed walk over a long history (20 ms of CPU)."""
         import openai
 
         try:
-            answer = await client.chat.completions.with_streaming_response.create(**request).__aenter__()
+            answer = await client.chat.completions.with_streaming_response.create(
+                model=self._model, messages=[], stream=True, extra_body=request
+            ).__aenter__()
         except openai.APIStatusError as exc:
             raise status_error(self._endpoint, exc.status_code, exc.response.text, exc.response.headers) from exc
         except openai.APIConnectionError as exc:
