@@ -10,6 +10,10 @@ F  raw FTS5: insert of the same text in transactions of 512 rows
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the server does; read when numpy is imported
+
 import argparse
 import json
 import sqlite3

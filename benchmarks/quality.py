@@ -7,11 +7,14 @@ DATA holds `cranfield/` and `xquad/` (default: $RAGFLOW_QUALITY_DATA). Vectors a
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the server does; read when numpy is imported
+
 import argparse
 import hashlib
 import json
 import math
-import os
 import tempfile
 import time
 from collections.abc import Sequence
