@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -21,7 +23,8 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
     search_fields = ("name", "=id", "tenant__name")
     date_hierarchy = "created_at"
     readonly_fields = (
-        "id", "tenant", "embedding_model", "document_count", "chunk_count", "token_count", "created_at", "updated_at",
+        "id", "name", "tenant", "chunk_method", "parser_config", "embedding_model", "document_count", "chunk_count",
+        "token_count", "created_at", "updated_at",
     )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("id", "name", "tenant", "description", "permission", "language")}),
@@ -35,6 +38,18 @@ class KnowledgeBaseAdmin(admin.ModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a dataset belongs to the tenant whose client creates it
+
+    def get_deleted_objects(
+        self, objs: Iterable[KnowledgeBase], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Describe what is about to go. Rows, chunks and files go together, so no other permission is asked for."""
+        datasets = list(objs)
+        counts = {
+            "datasets": len(datasets),
+            "documents": sum(dataset.document_count for dataset in datasets),
+            "chunks": sum(dataset.chunk_count for dataset in datasets),
+        }
+        return [str(dataset) for dataset in datasets], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: KnowledgeBase) -> None:
         self._delete([obj])

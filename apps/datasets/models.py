@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from apps.accounts.models import Tenant
 from apps.core.models import Record
 from apps.core.names import name_key
+
+_SHARE = (MinValueValidator(0), MaxValueValidator(1))
 
 
 class ChunkMethod(models.TextChoices):
@@ -48,9 +51,9 @@ class KnowledgeBase(Record):
     chunk_method = models.CharField(max_length=32, choices=ChunkMethod.choices, default=ChunkMethod.NAIVE)
     parser_config = models.JSONField(default=dict)
     pipeline_id = models.CharField(max_length=32, null=True, blank=True)
-    pagerank = models.PositiveSmallIntegerField(default=0)
-    similarity_threshold = models.FloatField(default=0.2)
-    vector_similarity_weight = models.FloatField(default=0.3)
+    pagerank = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(100)])
+    similarity_threshold = models.FloatField(default=0.2, validators=_SHARE)
+    vector_similarity_weight = models.FloatField(default=0.3, validators=_SHARE)
     document_count = models.IntegerField(default=0)
     chunk_count = models.IntegerField(default=0)
     token_count = models.BigIntegerField(default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -90,6 +90,14 @@ class DocumentAdmin(admin.ModelAdmin):
             except RagflowError as error:
                 self.message_user(request, f"{document}: {error}", messages.WARNING)
         self.message_user(request, f"{count} documents {done}.")
+
+    def get_deleted_objects(
+        self, objs: Iterable[Document], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Describe what is about to go. Rows, chunks and files go together, so no other permission is asked for."""
+        documents = list(objs)
+        counts = {"documents": len(documents), "chunks": sum(document.chunk_count for document in documents)}
+        return [str(document) for document in documents], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Document) -> None:
         deleting.delete_documents(dataset=obj.dataset, ids=[obj.pk])

@@ -34,7 +34,7 @@ UNAUTHORIZED, NOT_FOUND, SERVER_ERROR = 4401, 4404, 1011  # close codes
 
 
 class ProgressConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Sends `{"documents": [...]}`: first those being parsed, then each that changes.
+    """Sends `{"documents": [...]}`: first those being parsed or just changed, then each that changes.
 
     Credentials: `Authorization: Bearer <token>`, `?token=<token>` (browsers cannot set headers here), or the cookie of
     a session on this very site.
@@ -88,10 +88,11 @@ class _Changes:
         dataset = accessible_dataset(self._principal, self._dataset_id)
         if dataset is None:
             return None
-        changed = Q(state=Document.State.RUNNING)
-        if self._looked_at is not None:
-            changed = Q(updated_at__gte=self._looked_at - CLOCK_SKEW)
-        self._looked_at = timezone.now()
+        now = timezone.now()
+        changed = Q(updated_at__gte=(self._looked_at or now) - CLOCK_SKEW)
+        if self._looked_at is None:
+            changed |= Q(state=Document.State.RUNNING)
+        self._looked_at = now
         found = [_progress_to_wire(document) for document in documents_of(dataset).filter(changed)]
         news = [document for document in found if self._shown.get(document["id"]) != document]
         self._shown |= {document["id"]: document for document in news}

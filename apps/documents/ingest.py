@@ -30,7 +30,7 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, IngestTask
 from ragflow.engine.docstore.base import ChunkCount, DocStore
-from ragflow.engine.errors import Cancelled, EngineError, ParseError
+from ragflow.engine.errors import Cancelled, EngineError, ParseError, StoreError
 from ragflow.engine.ingest import IngestJob, ingest
 from ragflow.engine.types import Chunk, Matrix, Progress, Stage
 
@@ -180,7 +180,6 @@ class _Work:
             if document is None:
                 return
             _drop_parsed_chunks(document)
-            _recount(document)
             document.state = Document.State.FAIL
             document.progress = -1
             document.error_class = error_class
@@ -215,10 +214,17 @@ def _recount(document: Document) -> None:
 
 
 def _drop_parsed_chunks(document: Document) -> None:
-    """Remove the part of a document that was read before parsing failed. Chunks added by hand stay."""
+    """Remove the part of a document that was read before parsing failed. Chunks added by hand stay.
+
+    A store that is away shall not keep the failure from being recorded; parsing again removes what it kept.
+    """
     store, place = doc_store(), (document.dataset_id, document.pk)
-    while parsed := [chunk.id for chunk in store.list_chunks(*place, offset=0, limit=500).chunks if not chunk.manual]:
-        store.delete_chunks(*place, parsed)
+    try:
+        while parsed := [item.id for item in store.list_chunks(*place, offset=0, limit=500).chunks if not item.manual]:
+            store.delete_chunks(*place, parsed)
+        _recount(document)
+    except StoreError as error:
+        log.warning("Chunks of the failed document %s could not be removed: %s", document.pk, error)
 
 
 class _OwnersStore:

@@ -42,10 +42,13 @@ def form(*parts: tuple[str, str | None, bytes]) -> bytes:
 
 
 class API(Client):
-    """A client of one tenant. Bodies are sent as JSON, as the contract's clients do with every request."""
+    """A client of one tenant. Bodies are sent as JSON, as the contract's clients do with every request.
 
-    def __init__(self, token: str, tenant: Tenant | None = None) -> None:
-        super().__init__(headers={"Authorization": f"Bearer {token}"})
+    Without a token no `Authorization` header is sent.
+    """
+
+    def __init__(self, token: str | None, tenant: Tenant | None = None) -> None:
+        super().__init__(headers={} if token is None else {"Authorization": f"Bearer {token}"})
         self.tenant = tenant
         self.principal = Principal(tenant.pk, tenant.pk) if tenant else None
 

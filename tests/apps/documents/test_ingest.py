@@ -15,7 +15,7 @@ from apps.documents.models import Document, IngestTask
 from apps.documents.services import deleting, parsing
 from ragflow.engine import ingest as engine
 from ragflow.engine.embedding.hashing import HashingEmbedder
-from ragflow.engine.errors import ModelError
+from ragflow.engine.errors import ModelError, StoreError
 from ragflow.engine.types import Progress, Stage
 from ragflow.models import BrokerMessage
 
@@ -137,6 +137,17 @@ def test_an_unexpected_failure_is_logged_and_named(queue, slices, document_of, c
     assert "secret detail" not in document["progress_msg"]
     assert "secret detail" in caplog.text
     assert Document.objects.get().error_class == "zero_division_error"
+
+
+def test_a_store_that_is_away_is_a_failure_with_a_sentence(queue, store, document_of, monkeypatch):
+    def away(*_arguments, **_options):
+        raise StoreError("The index does not answer.")
+
+    for method in ("upsert", "list_chunks", "delete_chunks", "count"):
+        monkeypatch.setattr(store, method, away)
+    task = queue()
+    ingest.run(task.pk)
+    assert document_of(task.document_id)["progress_msg"].endswith("[ERROR] The index does not answer.")
 
 
 def test_while_the_database_is_away_nothing_is_decided(queue, slices):
