@@ -11,10 +11,12 @@ words are stemmed (Porter). Scripts written without spaces give every character 
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import unicodedata
 from collections.abc import Container, Iterator
+from functools import lru_cache
 
 import Stemmer
 
@@ -44,6 +46,7 @@ _WORDS = re.compile(rf"[{_UNSPACED}]+|\d+|(?:(?![{_UNSPACED}])[^\W\d_]|[{_MARKS}
 _ASCII_ANYCASE = re.compile(r"[A-Za-z]+|[0-9]+")
 # Normalising can change the length of a text ("ﬁ" becomes "fi"), so original text is cut first and normalised after.
 _ORIGINAL_WORDS = re.compile(rf"[{_UNSPACED}{_HALF_WIDTH}]+|\d+|(?:(?![{_UNSPACED}{_HALF_WIDTH}])[^\W\d_]|[{_MARKS}])+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _UNSPACED_START = re.compile(rf"[{_UNSPACED}]")
 
 
@@ -80,6 +83,11 @@ _accents = _Accents()
 _stems = _Stems()
 
 
+def clean(text: str) -> str:
+    """Return the text with lone surrogates replaced: UTF-8, and so a store, cannot hold them."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
 def normalise(text: str) -> str:
     """Return the text with one spelling per character: NFKC, case-folded, Latin letters without accents."""
     if text.isascii():
@@ -106,6 +114,13 @@ def indexed(text: str) -> str:
     return " ".join(terms(text))
 
 
+@lru_cache(maxsize=256)
+def name_terms(name: str) -> str:
+    """Return the searchable form of a document's name: its extension says nothing about its content."""
+    stem, dot, _ = name.rpartition(".")
+    return indexed(stem if dot and stem else name)
+
+
 def query_terms(text: str) -> list[str]:
     """Return the distinct terms of a question, at most `MAX_QUERY_TERMS`.
 
@@ -116,6 +131,15 @@ def query_terms(text: str) -> list[str]:
     kept = [word for word in words if word not in STOP_WORDS] or _WORDS.findall(normal)
     distinct = dict.fromkeys(term for word in kept for term in _terms_of(word))
     return list(distinct)[:MAX_QUERY_TERMS]
+
+
+def term_weight(total: int, count: int) -> float:
+    """How much a query term counts in the term similarity: 1 if every chunk holds it, 1 more per tenfold rarity.
+
+    `total` chunks are in the store and `count` of them hold the term. log10(10 + odds against the term), so that
+    neither a common nor an unknown word can decide alone.
+    """
+    return math.log10(10 + max(total - count + 0.5, 0) / (count + 0.5))
 
 
 def spans(text: str, wanted: Container[str]) -> list[tuple[int, int]]:

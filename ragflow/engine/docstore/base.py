@@ -63,6 +63,18 @@ class Candidates:
         )
 
 
+NOTHING = Candidates(
+    handles=np.zeros(0, np.int64),
+    term=np.zeros(0),
+    bm25=np.zeros(0),
+    cosine=np.zeros(0),
+    dataset=np.zeros(0, np.int64),
+    document=np.zeros(0, np.int64),
+    parent=np.zeros(0, np.int64),
+    documents=(),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkPage:
     chunks: tuple[Chunk, ...]

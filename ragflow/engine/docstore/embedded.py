@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ragflow.engine.docstore.analysis import query_terms
+from ragflow.engine.docstore.analysis import clean, name_terms, query_terms, term_weight
 from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
 from ragflow.engine.docstore.embedded_cache import VectorCache
 from ragflow.engine.docstore.embedded_file import StoreFile
@@ -21,7 +21,6 @@ from ragflow.engine.docstore.embedded_rows import (
     CHUNK,
     Entry,
     chunk_of,
-    clean,
     count_change,
     delete_rows,
     entry_of,
@@ -33,10 +32,9 @@ from ragflow.engine.docstore.embedded_rows import (
     json_list,
     mark_changed,
     matching_chunks,
-    name_terms,
     write_chunks,
 )
-from ragflow.engine.docstore.embedded_search import TermStatistics, search, term_weight
+from ragflow.engine.docstore.embedded_search import TermStatistics, search
 from ragflow.engine.errors import StoreError
 from ragflow.engine.types import Chunk, Matrix, Vector
 

@@ -6,16 +6,14 @@ Every function here runs inside a transaction of its caller.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 import xxhash
 
-from ragflow.engine.docstore.analysis import indexed
+from ragflow.engine.docstore.analysis import clean, indexed, name_terms
 from ragflow.engine.docstore.base import ChunkCount, ChunkPage
 from ragflow.engine.docstore.embedded_cache import ROWS_PER_DATASET, DatasetRow
 from ragflow.engine.docstore.embedded_search import BM25
@@ -50,9 +48,6 @@ _WRITE_VECTOR = """
 """
 
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
-
-
 class Entry(NamedTuple):
     """A chunk ready to be written: the slow work is done before the write lock is taken."""
 
@@ -62,21 +57,9 @@ class Entry(NamedTuple):
     parent: int
 
 
-def clean(text: str) -> str:
-    """Return the text with lone surrogates replaced: UTF-8, and so SQLite, cannot hold them."""
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
-
-
 def json_list(texts: Iterable[str]) -> str:
     """Return texts as the one argument of `json_each(?)`, which knows no limit on their number."""
     return json.dumps([clean(text) for text in texts])
-
-
-@lru_cache(maxsize=256)
-def name_terms(name: str) -> str:
-    """Return the searchable form of a document's name: its extension says nothing about its content."""
-    stem, dot, _ = name.rpartition(".")
-    return indexed(stem if dot and stem else name)
 
 
 def entry_of(chunk: Chunk, vector: Vector) -> Entry:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ragflow.engine.docstore.analysis import query_terms
-from ragflow.engine.docstore.base import Candidates, SearchRequest
+from ragflow.engine.docstore.analysis import query_terms, term_weight
+from ragflow.engine.docstore.base import NOTHING, Candidates, SearchRequest
 from ragflow.engine.docstore.embedded_cache import ROWS_PER_DATASET, Columns, DatasetRow, VectorCache
 from ragflow.engine.errors import DimensionMismatch
 
@@ -26,17 +26,6 @@ SMALL_FILTER = 4096
 
 POSTINGS_BUDGET = 60_000
 """Postings that a search scores in full; see `_split_by_cost`."""
-
-NOTHING = Candidates(
-    handles=np.zeros(0, np.int64),
-    term=np.zeros(0),
-    bm25=np.zeros(0),
-    cosine=np.zeros(0),
-    dataset=np.zeros(0, np.int64),
-    document=np.zeros(0, np.int64),
-    parent=np.zeros(0, np.int64),
-    documents=(),
-)
 
 Numbers = NDArray[np.float64]
 Cosines = NDArray[np.float32]
@@ -87,14 +76,6 @@ class TermStatistics:
             )
             counts.update((term, found.get(term, 0)) for term in missing)
         return total, [counts[term] for term in terms]
-
-
-def term_weight(total: int, count: int) -> float:
-    """How much a query term counts in the term similarity: 1 if every chunk holds it, 1 more per tenfold rarity.
-
-    log10(10 + odds against the term), so that neither a common nor an unknown word can decide alone.
-    """
-    return math.log10(10 + max(total - count + 0.5, 0) / (count + 0.5))
 
 
 def idf_correction(total: int, count: int) -> float:
