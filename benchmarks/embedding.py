@@ -1,6 +1,6 @@
 """How fast the local embedding models are, next to onnxruntime alone on the same machine in the same minute.
 
-    python -m benchmarks.embedding [--json] [--texts 128] [--rounds 5]
+    python -m benchmarks.embedding [--json FILE] [--texts 128] [--rounds 5]
 
 The baseline runs the session over batches that were tokenised, sorted and padded beforehand: what the embedder adds is
 everything else. Rounds of the two alternate; the figures are CPU seconds on one thread, medians over the rounds.
@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,14 +89,13 @@ def measure(texts: int, rounds: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--texts", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     results = measure(options.texts, options.rounds)
     if options.json:
-        print(json.dumps(results, indent=2))
-        return
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
     print(f"{'':14}{'onnxruntime/s':>15}{'embedder/s':>12}{'ratio':>8}{'hashing/s':>12}")
     for name, row in results.items():
         if "ratio" in row:
