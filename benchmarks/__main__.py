@@ -2,8 +2,8 @@
 
     python -m benchmarks [--json FILE] [NAME ...]
 
-Each prints its own table; `--json` collects the figures of all in one file. Run them on a quiet machine: the ratios to the
-baselines carry over between machines, the times do not.
+Each prints its own table; `--json` collects the figures of all in one file. Run them on a quiet machine: the ratios to
+the baselines carry over between machines, the times do not.
 """
 
 from __future__ import annotations
