@@ -147,7 +147,7 @@ class Supervisor:
     def run(self) -> int:
         """Return the exit status: 0 after a signal to stop, 1 when the installation did not come up."""
         for number in STOP_SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
                 signal.signal(number, self._on_stop_signal)
         started_at = time.monotonic()
         ready = False

@@ -262,14 +262,16 @@ def _interrupt(*args):
 
 @pytest.mark.django_db
 class TestDoctor:
-    def test_without_a_worker_it_fails_and_says_what_to_do(self):
+    def test_without_a_worker_it_fails_and_says_what_to_do(self, settings):
+        settings.REDIS_URL = ""
+
         output, status = run("doctor")
 
         assert status == 1
         assert "FAIL  worker" in output
         assert "`manage.py up` runs one" in output
         assert "ok    database" in output
-        assert "(DATABASE_URL is not set)" in output
+        assert "(REDIS_URL is not set)" in output
 
     def test_with_a_worker_all_is_well(self):
         housekeeping.say_alive("here/1", threads=2)
