@@ -17,7 +17,7 @@ from ninja import NinjaAPI, Router
 from ninja.errors import HttpError, ValidationError
 from ninja.security.base import AuthBase
 
-from apps.accounts.authentication import principal_of_header
+from apps.accounts.authentication import principal_of_request
 from apps.chats.streams import router as chats
 from apps.core.errors import InvalidArgument, MalformedBody, MethodNotAllowed
 from apps.core.http import error_response
@@ -36,7 +36,7 @@ class APITokenAuth(AuthBase):
     is_async = True
 
     async def __call__(self, request: HttpRequest) -> Principal:
-        return await in_database(principal_of_header, request.headers.get("Authorization"))
+        return await in_database(principal_of_request, request)
 
 
 def build_api(routers: Iterable[Router]) -> NinjaAPI:

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from ragflow import openapi, pages, streaming
+from ragflow import openapi, pages, streaming, system
 
 handler400 = "apps.core.http.handler400"
 handler403 = "apps.core.http.handler403"
@@ -14,11 +14,15 @@ handler500 = "apps.core.http.handler500"
 urlpatterns = [
     path("", pages.home, name="home"),
     *streaming.urlpatterns,
+    path("", include("apps.accounts.urls")),
     path("", include("apps.datasets.urls")),
     path("", include("apps.documents.urls")),
     path("", include("apps.chats.urls")),
     path("v1/system/ping", pages.SystemViews.as_view({"get": "ping"})),
     path("v1/system/healthz", pages.SystemViews.as_view({"get": "healthz"}), name="healthz"),
+    path("v1/system/version", system.InstallationViewSet.as_view({"get": "version"})),
+    path("v1/system/status", system.InstallationViewSet.as_view({"get": "status"})),
+    path("v1/system/config", system.ConfigViewSet.as_view({"get": "config"})),
     *openapi.urlpatterns,
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -1,22 +1,29 @@
-"""From the credentials of a request to the principal it runs as, for both halves of the server."""
+"""From the credentials of a request to the principal it runs as, for both halves of the server.
+
+`principal_of_request` serves the public API (API tokens only), `principal_of_login_or_key` the web API and whatever
+else takes both. They are also the one place where a token's scopes and its rate are enforced.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from apps.accounts import selectors, services
-from apps.accounts.models import User
-from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey
-from apps.core.principal import Principal
+from apps.accounts import selectors, services, session_tokens, throttles
+from apps.accounts.errors import ShareTokenInvalid
+from apps.accounts.models import APIToken, User
+from apps.accounts.scopes import require_scope
+from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, Unauthorized
+from apps.core.principal import Principal, Scope
 
 
 def principal_of_header(header: str | None) -> Principal:
     """Return the principal of an `Authorization: Bearer <API token>` header. Any scheme word is accepted.
 
-    Raises AuthorizationMissing, AuthorizationMalformed or InvalidAPIKey.
+    Raises AuthorizationMissing, AuthorizationMalformed, InvalidAPIKey, and TooManyRequests for a token with a limit.
     """
     if not header or not header.strip():
         raise AuthorizationMissing
@@ -26,20 +33,87 @@ def principal_of_header(header: str | None) -> Principal:
     token = selectors.token_by_secret(words[1])
     if token is None:
         raise InvalidAPIKey
+    return _use(token)
+
+
+def principal_of_request(request: HttpRequest) -> Principal:
+    """The same for a whole request, which the token's scopes must allow. Raises LacksScope too."""
+    return _admitted(principal_of_header(_header(request)), request)
+
+
+def principal_of_login_or_key(request: HttpRequest) -> Principal:
+    """Return the principal of `Authorization: <session token>` or `Authorization: Bearer <API token>`.
+
+    Raises Unauthorized, whatever is wrong with the credentials; LacksScope and TooManyRequests for a good API token.
+    """
+    header = _header(request)
+    try:
+        key = session_tokens.key_of(header)
+    except session_tokens.NoSessionToken:
+        return _admitted(_principal_of_key(header), request)
+    user = selectors.user_by_session(key) if key else None
+    if user is None:
+        raise Unauthorized
+    return principal_of_user(user)
+
+
+def principal_of_share_header(header: str | None) -> Principal:
+    """Return the principal of `Authorization: Bearer <share token>`, which may only chat. Raises ShareTokenInvalid."""
+    words = (header or "").split()
+    if len(words) != 2:
+        raise ShareTokenInvalid("Authorization is not valid!")
+    token = selectors.share_token_by_secret(words[1])
+    if token is None:
+        raise ShareTokenInvalid
     services.note_use(token=token)
-    return Principal(tenant_id=token.tenant_id, user_id=token.created_by_id or token.tenant_id, token_id=token.pk)
+    return Principal(token.tenant_id, token.tenant_id, token.pk, scopes=frozenset({Scope.CHAT}))
 
 
 def principal_of_user(user: User) -> Principal:
     return Principal(tenant_id=user.pk, user_id=user.pk)
 
 
+def _header(request: HttpRequest) -> str:
+    return str(request.META.get("HTTP_AUTHORIZATION", ""))
+
+
+def _principal_of_key(header: str) -> Principal:
+    words = header.split()
+    token = selectors.token_by_secret(words[1]) if len(words) == 2 else None
+    if token is None:
+        raise Unauthorized
+    return _use(token)
+
+
+def _use(token: APIToken) -> Principal:
+    if token.requests_per_minute is not None:
+        throttles.hit(throttles.requests_of_token(token.requests_per_minute), token.pk)
+    services.note_use(token=token)
+    return Principal(
+        tenant_id=token.tenant_id,
+        user_id=token.created_by_id or token.tenant_id,
+        token_id=token.pk,
+        scopes=frozenset(Scope(scope) for scope in token.scopes),
+        dataset_ids=_ids(token.dataset_ids),
+        assistant_ids=_ids(token.assistant_ids),
+    )
+
+
+def _ids(stored: list[str] | None) -> frozenset[str] | None:
+    return None if stored is None else frozenset(stored)
+
+
+def _admitted(principal: Principal, request: HttpRequest) -> Principal:
+    require_scope(principal, request.method or "", request.path_info)
+    return principal
+
+
 class APITokenAuthentication(BaseAuthentication):
     """Clients: a token in the `Authorization` header. No cookie is looked at, so no CSRF token is needed."""
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
-        header = request.META.get("HTTP_AUTHORIZATION")
-        return (principal_of_header(header), None) if header else None
+        http_request = request._request  # noqa: SLF001 -- the same function serves the half without DRF
+        return (principal_of_request(http_request), None) if _header(http_request) else None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -51,3 +125,16 @@ class BrowserSessionAuthentication(SessionAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found = super().authenticate(request)
         return (principal_of_user(found[0]), None) if found else None
+
+
+class LoginOrKeyAuthentication(BrowserSessionAuthentication):
+    """The web API: what the `Authorization` header says, or without one a person's Django session."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None]:
+        http_request = request._request  # noqa: SLF001
+        if _header(http_request):
+            return principal_of_login_or_key(http_request), None
+        found = super().authenticate(request)
+        if found is None:
+            raise Unauthorized
+        return found

@@ -1,37 +1,118 @@
-"""Reading accounts and tokens."""
+"""Reading accounts, teams and tokens."""
 
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
 
-from apps.accounts.models import APIToken, Membership, Tenant, User
+from apps.accounts.models import APIToken, Membership, ShareToken, Tenant, User
 from apps.core.crypto import digest
+from apps.core.ids import is_id
 from apps.core.principal import Principal
+
+Role = Membership.Role
 
 
 def token_by_secret(secret: str) -> APIToken | None:
-    """Return the usable token with this secret, whose owner is active."""
-    token = (
-        APIToken.objects.filter(digest=digest(secret))
-        .annotate(_owner_active=models.Exists(User.objects.filter(pk=models.OuterRef("tenant_id"), is_active=True)))
-        .filter(_owner_active=True)
-        .first()
-    )
+    """Return the usable token with this secret (or, for a while, this previous secret), whose owner is active."""
+    hashed = digest(secret)
+    current = models.Q(digest=hashed)
+    previous = models.Q(previous_digest=hashed, previous_valid_until__gt=timezone.now())
+    token = APIToken.objects.filter(current | previous).filter(_owner_is_active()).first()
     return token if token is not None and token.is_usable else None
 
 
+def share_token_by_secret(secret: str) -> ShareToken | None:
+    token = ShareToken.objects.filter(digest=digest(secret)).filter(_owner_is_active()).first()
+    return token if token is not None and token.is_usable else None
+
+
+def _owner_is_active() -> models.Exists:
+    return models.Exists(User.objects.filter(pk=models.OuterRef("tenant_id"), is_active=True))
+
+
+def tokens_of(tenant: Tenant) -> models.QuerySet[APIToken]:
+    """Return the tokens that have not been revoked, newest first."""
+    return APIToken.objects.filter(tenant=tenant, revoked_at=None).select_related("share_token")
+
+
+def tokens_bound_to(tenant: Tenant, target: str) -> models.QuerySet[APIToken]:
+    """Return the tokens for one chat or agent."""
+    return tokens_of(tenant).filter(bound_to=target) if target and "\0" not in target else APIToken.objects.none()
+
+
+def tokens_named(tenant: Tenant, text: str) -> models.QuerySet[APIToken]:
+    """Return the tenant's tokens that a text names: one by its secret or its id, or those with this prefix."""
+    if "\0" in text:
+        return APIToken.objects.none()
+    by_secret = models.Q(digest=digest(text)) | models.Q(previous_digest=digest(text))
+    return tokens_of(tenant).filter(by_secret | models.Q(pk=text) | models.Q(prefix=text))
+
+
 def user_by_email(email: str) -> User | None:
-    return User.objects.filter(email__iexact=email.strip()).first()
+    """Return the user with this address, in any letter case."""
+    if "\0" in email:
+        return None
+    return User.objects.alias(lowered=Lower("email")).filter(lowered=email.strip().lower()).first()
+
+
+def user_by_session(key: str) -> User | None:
+    """Return the active user whose live login has this key."""
+    return User.objects.filter(session_digest=digest(key), is_active=True).first()
+
+
+def user_of(principal: Principal) -> User:
+    """Return the user that a principal stands for: a token acts as the owner of its tenant, whoever issued it."""
+    return User.objects.get(pk=principal.tenant_id)
 
 
 def tenant_of(principal: Principal) -> Tenant:
     return Tenant.objects.get(pk=principal.tenant_id)
 
 
+def tenant_or_none(principal: Principal) -> Tenant | None:
+    return Tenant.objects.filter(pk=principal.tenant_id).first()
+
+
 def joined_tenant_ids(principal: Principal) -> models.QuerySet[Membership, str]:
     """Return the tenants whose members include the caller, as a sub-query of ids. Invitations do not count."""
-    return (
-        Membership.objects.filter(user_id=principal.tenant_id)
-        .exclude(role=Membership.Role.INVITED)
-        .values_list("tenant_id", flat=True)
-    )
+    return Membership.objects.filter(user_id=principal.tenant_id, is_pending=False).values_list("tenant_id", flat=True)
+
+
+def memberships_of(principal: Principal) -> models.QuerySet[Membership]:
+    """Return what the caller belongs or is invited to, the oldest first."""
+    return Membership.objects.filter(user_id=principal.tenant_id).order_by("created_at", "pk")
+
+
+def owners_of(tenant_ids: list[str]) -> dict[str, User]:
+    """Return the owners by tenant; a tenant has the id of its owner."""
+    return User.objects.in_bulk(tenant_ids)
+
+
+def team_of(tenant_id: str) -> models.QuerySet[Membership]:
+    """Return everybody but the owner, invited people included."""
+    return Membership.objects.filter(tenant_id=tenant_id).exclude(role=Role.OWNER).select_related("user")
+
+
+def membership_of(tenant_id: str, user_id: str) -> Membership | None:
+    if not is_id(tenant_id) or not is_id(user_id):
+        return None
+    return Membership.objects.filter(tenant_id=tenant_id, user_id=user_id).first()
+
+
+def can_edit(principal: Principal, tenant_id: str) -> bool:
+    """Tell whether the caller may change what the tenant shares: its owner, administrators and editors may."""
+    return _has_role(principal, tenant_id, Role.OWNER, Role.ADMIN, Role.EDITOR)
+
+
+def can_administer(principal: Principal, tenant_id: str) -> bool:
+    """Tell whether the caller may change who belongs to the tenant: its owner and administrators may."""
+    return _has_role(principal, tenant_id, Role.OWNER, Role.ADMIN)
+
+
+def _has_role(principal: Principal, tenant_id: str, *roles: Membership.Role) -> bool:
+    if principal.tenant_id == tenant_id:
+        return True
+    held = membership_of(tenant_id, principal.tenant_id)
+    return held is not None and not held.is_pending and held.role in roles

@@ -39,6 +39,24 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
     return payload
 
 
+def read_required(request: HttpRequest, names: Iterable[str]) -> dict[str, Any]:
+    """Return the body of an endpoint that declares required arguments. Raises MissingArguments.
+
+    A body that cannot be read lacks them, which is what the client is told.
+    """
+    payload = read_lenient(request)
+    require(payload, names)
+    return payload
+
+
+def read_lenient(request: HttpRequest) -> dict[str, Any]:
+    """Return the body as an object; one that cannot be read counts as empty."""
+    try:
+        return read_object(request)
+    except MalformedBody:
+        return {}
+
+
 def read_validated_payload(request: HttpRequest) -> dict[str, Any]:
     """Return the body of an endpoint with a schema. A body that is not declared as JSON counts as empty.
 

@@ -8,8 +8,8 @@ makes of them is decided in `wire_profile`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.core.exceptions import (
@@ -40,18 +40,22 @@ ABSENT: Final = Absent()
 class RagflowError(Exception):
     """Base of all errors that a caller is told about.
 
-    `reference` is the text that the reference server sends where it differs from ours.
+    `reference` is the text that the reference server sends where it differs from ours; `data` replaces that of the
+    class (some endpoints of the contract say `"data": false` beside the same error).
     """
 
     key = "data_error"
     code = 102
     status = 400
     data: Any = ABSENT
+    headers: Mapping[str, str] = {}
 
-    def __init__(self, message: str, *, reference: str | None = None) -> None:
+    def __init__(self, message: str, *, reference: str | None = None, data: Any = ABSENT) -> None:
         super().__init__(message)
         self.message = message
         self.reference = reference
+        if data is not ABSENT:
+            self.data = data
 
 
 class InvalidArgument(RagflowError):
@@ -99,6 +103,31 @@ class LacksPermission(RagflowError):
 
 class AccessDenied(RagflowError):
     key, code, status = "access_denied", 109, 403
+
+
+class OperationRefused(RagflowError):
+    """The operation is switched off, or not for this caller."""
+
+    key, code, status = "operation_refused", 103, 403
+
+
+class LacksScope(RagflowError):
+    """The API token is good, but not for this."""
+
+    key, code, status = "lacks_scope", 108, 403
+    data = None
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This API token lacks the scope `{scope}`, which the request needs.")
+
+
+class TooManyRequests(RagflowError):
+    key, code, status = "too_many_requests", 429, 429
+    data = None
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many requests. Try again in {retry_after} seconds.")
+        self.headers = {"Retry-After": str(retry_after)}
 
 
 class ServerFailure(RagflowError):
@@ -176,6 +205,7 @@ class MethodNotAllowed(RagflowError):
 class Answer:
     status: int
     body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def route_not_found(path: str) -> Answer:
@@ -193,7 +223,7 @@ def answer_to(exc: BaseException) -> Answer:
     body: dict[str, Any] = {"code": code, "message": text}
     if error.data is not ABSENT:
         body["data"] = error.data
-    return Answer(status, body)
+    return Answer(status, body, error.headers)
 
 
 def _deliberate(exc: BaseException) -> RagflowError | None:

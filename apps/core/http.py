@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from apps.core import errors
@@ -44,13 +47,32 @@ def _without_surrogates(content: Any) -> Any:
     return content
 
 
-def json_response(body: Any, status: int = 200) -> HttpResponse:
-    return HttpResponse(dumps(body) + b"\n", content_type="application/json", status=status)
+def client_address(request: HttpRequest) -> str:
+    """Return the network address that a request came from, for counting.
+
+    Behind proxies (PROXIES of them) it is the one that the outermost trusted proxy saw. A whole IPv6 network of 64
+    bits, which is what a household gets, counts as one address.
+    """
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    if settings.PROXIES:
+        forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+        address = forwarded[-settings.PROXIES] if len(forwarded) >= settings.PROXIES else address
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(dumps(body) + b"\n", content_type="application/json", status=status, headers=headers)
 
 
 def error_response(exc: BaseException) -> HttpResponse:
     answer = errors.answer_to(exc)
-    return json_response(answer.body, answer.status)
+    return json_response(answer.body, answer.status, answer.headers)
 
 
 def handler400(_request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What an API token may be good for. None implies another."""
+
+    READ = "read"
+    WRITE = "write"
+    CHAT = "chat"
+    ADMIN = "admin"
+
+
+ALL_SCOPES = frozenset(Scope)
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller, as services and selectors see it: a tenant, and the user or token that acts for it."""
+    """The caller, as services and selectors see it: a tenant, and the user or token that acts for it.
+
+    `dataset_ids` and `assistant_ids` narrow what a token reaches; None means everything of the tenant. Selectors apply
+    them, so what lies outside does not exist for the caller.
+    """
 
     tenant_id: str
     user_id: str
-    token_id: str | None = None  # None: a browser session or the command line
+    token_id: str | None = None  # None: a login or the command line
+    scopes: frozenset[Scope] = ALL_SCOPES
+    dataset_ids: frozenset[str] | None = None
+    assistant_ids: frozenset[str] | None = None
 
     def __str__(self) -> str:
         return f"tenant {self.tenant_id}"
+
+    @property
+    def is_narrowed(self) -> bool:
+        return self.dataset_ids is not None or self.assistant_ids is not None
 
     # What DRF asks of `request.user`.
     is_authenticated = True

@@ -23,6 +23,11 @@ def success(data: Any = None, **extra: Any) -> Response:
     return Response(body | extra)
 
 
+def web_success(data: Any = None, message: str = "success") -> Response:
+    """Return the success envelope of the web API (`/v1/...`), which always has all three keys."""
+    return Response({"code": 0, "message": message, "data": data})
+
+
 def http_request(request: Request) -> HttpRequest:
     """Return Django's request, whose body DRF has not parsed."""
     return request._request  # noqa: SLF001
@@ -36,7 +41,7 @@ def caller(request: Request) -> Principal:
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | HttpResponse:
     """Answer any exception of a DRF view with an envelope (the `EXCEPTION_HANDLER` setting)."""
     answer = errors.answer_to(_translated(exc, context))
-    return Response(answer.body, status=answer.status)
+    return Response(answer.body, status=answer.status, headers=dict(answer.headers))
 
 
 def _translated(exc: Exception, context: dict[str, Any]) -> Exception:

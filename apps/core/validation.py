@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from apps.core.errors import BadValue, InvalidArgument
 
@@ -22,6 +23,13 @@ def validate(model: type[_Model], payload: Mapping[str, Any]) -> _Model:
         return model(**payload)
     except ValidationError as error:
         raise InvalidArgument("\n".join(_line(item) for item in error.errors())) from None
+
+
+def storable(value: str) -> str:
+    """Return the text, for pydantic's AfterValidator; NUL is what not every database can store."""
+    if "\0" in value:
+        raise PydanticCustomError("storable", "String should not contain the character NUL")
+    return value
 
 
 def _line(error: Any) -> str:

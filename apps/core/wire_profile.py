@@ -31,6 +31,8 @@ class WireProfile:
     retrieval_candidates: Literal["fused", "text_first"]
     counts_every_added_chunk: bool  # adding a chunk that exists counts again
     keeps_token_copy: bool  # tokens can be listed in full, from an encrypted copy
+    tells_unknown_accounts: bool  # a login or a forgotten password answers whether the address has an account
+    takes_plain_passwords: bool  # a password that is no ciphertext counts as the password itself
     provider_failure_is_answer: bool  # an OpenAI client reads of it in the text of an ordinary completion
 
     def outcome(self, key: str, status: int, code: int) -> tuple[int, int]:
@@ -51,6 +53,11 @@ _REFERENCE_OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
         "lookup_failed": Outcome(200, 100),
         "malformed_body": Outcome(200, 100),
         "too_large": Outcome(200, 100),
+        "password_unreadable": Outcome(200, 500),
+        "mail_failed": Outcome(200, 500),
+        # The reference has no such errors, so they keep their honest status.
+        "lacks_scope": Outcome(403),
+        "too_many_requests": Outcome(429),
     }
 )
 
@@ -62,6 +69,8 @@ STANDARD = WireProfile(
     retrieval_candidates="fused",
     counts_every_added_chunk=False,
     keeps_token_copy=False,
+    tells_unknown_accounts=False,
+    takes_plain_passwords=True,
     provider_failure_is_answer=False,
 )
 EXACT = WireProfile(
@@ -72,6 +81,8 @@ EXACT = WireProfile(
     retrieval_candidates="text_first",
     counts_every_added_chunk=True,
     keeps_token_copy=True,
+    tells_unknown_accounts=True,
+    takes_plain_passwords=False,
     provider_failure_is_answer=True,
 )
 

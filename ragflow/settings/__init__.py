@@ -4,6 +4,7 @@ import sys
 
 from ragflow.settings.database import *  # noqa: F403
 from ragflow.settings.logs import *  # noqa: F403
+from ragflow.settings.mail import *  # noqa: F403
 from ragflow.settings.models import MODELS as MODELS
 from ragflow.settings.paths import *  # noqa: F403
 from ragflow.settings.security import *  # noqa: F403

@@ -1,32 +1,12 @@
 """Secrets, hosts, cookies."""
 
-import os
 import secrets
-from pathlib import Path
 
+from apps.core.kept import kept
 from ragflow.settings.env import Section
 from ragflow.settings.paths import DATA_DIR, HOST
 
 _security = Section("Security")
-
-
-def _kept_key(path: Path) -> str:
-    """Return the key kept in the file; make it on the first start (readable by its owner only)."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        pass
-    draft = DATA_DIR / f".secret.key.{os.getpid()}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(48))
-    try:
-        os.link(draft, path)  # atomic: of two processes starting together, one key wins
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    return path.read_text().strip()
 
 
 _given_key = _security.text(
@@ -36,7 +16,7 @@ _given_key = _security.text(
     "Empty: a key is generated into the data folder.",
 )
 KEY_FILE = None if _given_key else DATA_DIR / "secret.key"
-SECRET_KEY = _kept_key(KEY_FILE) if KEY_FILE else _given_key
+SECRET_KEY = kept(KEY_FILE, lambda: secrets.token_urlsafe(48)) if KEY_FILE else _given_key
 
 DEBUG = False
 
@@ -48,6 +28,28 @@ ALLOWED_HOSTS = _security.text(
 ).split(",")
 
 REGISTRATION_OPEN = _security.flag("RAGFLOW_REGISTRATION", False, help="Whether strangers may create accounts.")
+
+SESSION_SECONDS = 3600 * _security.integer(
+    "RAGFLOW_SESSION_HOURS", 336, minimum=24, help="Hours after which a login has to be repeated."
+)
+RSA_PRIVATE_KEY = _security.text(
+    "RAGFLOW_RSA_PRIVATE_KEY",
+    secret=True,
+    help="Private key (PEM, RSA) under whose public half clients encrypt passwords. Empty: a key is generated into the "
+    "data folder.",
+)
+RSA_PASSPHRASE = _security.text("RAGFLOW_RSA_PASSPHRASE", secret=True, help="Pass phrase of RAGFLOW_RSA_PRIVATE_KEY.")
+RSA_KEY_FILE = DATA_DIR / "passwords.key"
+PLAIN_PASSWORDS = _security.flag(
+    "RAGFLOW_PLAIN_PASSWORDS",
+    True,
+    help="Whether clients of the standard wire profile may send passwords unencrypted (use HTTPS then).",
+)
+PROXIES = _security.integer(
+    "RAGFLOW_PROXIES",
+    0,
+    help="Number of proxies in front that append to X-Forwarded-For. Login attempts are counted by client address.",
+)
 
 _https = _security.flag(
     "RAGFLOW_HTTPS", False, help="Set when a proxy in front speaks HTTPS: secure cookies, redirect to HTTPS, HSTS."

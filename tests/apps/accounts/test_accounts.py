@@ -113,9 +113,9 @@ def test_use_is_noted_once_a_minute(owned: Tenant, django_assert_num_queries):
 def test_an_invitation_is_no_membership_yet(user: User, owned: Tenant):
     guest = services.create_account(email="guest@example.org")
     principal = authentication.principal_of_user(guest)
-    membership = Membership.objects.create(tenant=owned, user=guest, role=Membership.Role.INVITED)
+    membership = Membership.objects.create(tenant=owned, user=guest, is_pending=True)
     assert set(selectors.joined_tenant_ids(principal)) == {guest.pk}
-    membership.role = Membership.Role.MEMBER
+    membership.is_pending = False
     membership.save()
     assert set(selectors.joined_tenant_ids(principal)) == {guest.pk, owned.pk}
 

@@ -22,8 +22,8 @@ def names(answer):
     return [dataset["name"] for dataset in answer["data"]]
 
 
-def join(api, other, role=Membership.Role.MEMBER):
-    Membership.objects.create(tenant=other.tenant, user_id=api.tenant.pk, role=role)
+def join(api, other, *, is_pending=False):
+    Membership.objects.create(tenant=other.tenant, user_id=api.tenant.pk, is_pending=is_pending)
 
 
 def test_a_new_account_has_none(api, profile):
@@ -86,7 +86,7 @@ def test_a_name_with_nul_is_not_found(api):
 def test_a_team_sees_what_is_shared_with_it(api, other):
     shared, private = other.create_dataset("shared", permission="team"), other.create_dataset("private")
     assert names(api.call("GET", PATH)) == []
-    join(api, other, Membership.Role.INVITED)
+    join(api, other, is_pending=True)
     assert names(api.call("GET", PATH)) == []
     Membership.objects.all().filter(user_id=api.tenant.pk, tenant=other.tenant).delete()
     join(api, other)

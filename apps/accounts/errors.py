@@ -1,0 +1,84 @@
+"""What can go wrong with accounts, where the contract has a text or a code of its own for it."""
+
+from __future__ import annotations
+
+from apps.core import errors
+
+
+class InvalidAddress(errors.InvalidArgument):
+    code = 103
+    data = False
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"Invalid email address: {email}!")
+
+
+class AddressTaken(errors.Conflict):
+    code = 103
+    data = False
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"Email: {email} has already registered!")
+
+
+class RegistrationClosed(errors.OperationRefused):
+    data = False
+
+    def __init__(self) -> None:
+        super().__init__("User registration is disabled!")
+
+
+class WrongCredentials(errors.RagflowError):
+    """The same answer for an unknown address and a wrong password, except where the reference says which it was."""
+
+    key, code, status = "wrong_credentials", 109, 401
+    data = False
+
+    def __init__(self, message: str = "Email and password do not match!", *, reference: str | None = None) -> None:
+        super().__init__(message, reference=reference)
+
+
+class UnreadablePassword(WrongCredentials):
+    key = "password_unreadable"
+
+    def __init__(self) -> None:
+        super().__init__(reference="Fail to crypt password")
+
+
+class AccountDisabled(errors.RagflowError):
+    key, code, status = "account_disabled", 403, 403
+    data = False
+
+    def __init__(self) -> None:
+        super().__init__("This account has been disabled, please contact the administrator!")
+
+
+class NotYours(errors.AccessDenied):
+    data = False
+
+    def __init__(self) -> None:
+        super().__init__("No authorization.")
+
+
+class TooEarly(errors.RagflowError):
+    """A captcha or code has run out, or the next one cannot be had yet."""
+
+    key, code, status = "not_effective", 10, 400
+    data = False
+
+
+class MailFailed(errors.RagflowError):
+    key, code, status = "mail_failed", 500, 502
+    data = False
+
+    def __init__(self) -> None:
+        super().__init__("failed to send email")
+
+
+class ShareTokenInvalid(errors.RagflowError):
+    """No share token on an endpoint that takes nothing else. The stray quotation mark is part of the contract."""
+
+    key, code, status = "share_token_invalid", 102, 401
+
+    def __init__(self, message: str = "Authentication error: API key is invalid!") -> None:
+        super().__init__(message, reference=f'{message}"')

@@ -1,0 +1,126 @@
+"""Users and the tenants that they own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+
+from apps.accounts import passwords, selectors, throttles
+from apps.accounts.errors import AddressTaken, InvalidAddress, RegistrationClosed, WrongCredentials
+from apps.accounts.models import Membership, Tenant, User
+from apps.accounts.schemas import Registration
+from apps.core.errors import BadValue
+
+RESERVED_ADDRESS = "admin@ragflow.io"
+"""The administrator's address on servers of the contract. Nobody may take it, or log in with it here."""
+
+_ADDRESS = re.compile(r"[\w.-]+@(?:[\w-]+\.)+[\w-]{2,}", re.ASCII)  # what strangers may register with
+_NICKNAME_LIMIT = 100
+
+
+@transaction.atomic
+def create_account(*, email: str, password: str | None = None, nickname: str = "", is_operator: bool = False) -> User:
+    """Create a user together with the tenant that the user owns; both get the same id.
+
+    Without a password the account can only be used by tokens until one is set. `is_operator` opens the admin pages.
+    Raises InvalidAddress, and AddressTaken for one that has an account.
+    """
+    email = email.strip()
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise InvalidAddress(email) from None
+    nickname = nickname or email.partition("@")[0][:_NICKNAME_LIMIT]
+    user = User(email=email, nickname=nickname, is_staff=is_operator, is_superuser=is_operator)
+    user.set_password(password)
+    return _insert(user)
+
+
+def register(*, data: Registration, address: str) -> User:
+    """Create the account of a stranger who calls from a network address.
+
+    Raises RegistrationClosed, InvalidAddress, AddressTaken, BadValue for a password that cannot be read, and
+    TooManyRequests.
+    """
+    if not settings.REGISTRATION_OPEN:
+        raise RegistrationClosed
+    throttles.hit(throttles.REGISTRATION_FROM_ADDRESS, address)
+    if not _ADDRESS.fullmatch(data.email):
+        raise InvalidAddress(data.email)
+    if data.email.lower() == RESERVED_ADDRESS or _is_taken(data.email):
+        raise AddressTaken(data.email)
+    user = User(email=data.email, nickname=data.nickname)
+    user.set_encoded_password(readable_password("password", data.password))
+    return _insert(user)
+
+
+@transaction.atomic
+def create_tenant_for(*, user: User) -> Tenant:
+    """Create the tenant that a new user owns."""
+    tenant = Tenant.objects.create(id=user.pk, name=f"{user.nickname or user.email}‘s Kingdom"[:128])
+    Membership.objects.create(tenant=tenant, user=user, role=Membership.Role.OWNER, invited_by=user)
+    return tenant
+
+
+def update_profile(*, user: User, changes: Mapping[str, str | None]) -> None:
+    """Write the given fields of a person's profile."""
+    for name, value in changes.items():
+        setattr(user, name, value)
+    if changes:
+        user.save(update_fields=[*changes, "updated_at"])
+
+
+def change_password(*, user: User, current: object, new: object, keep_login: bool) -> None:
+    """Check a person's current password and, if a new one is given, set it. Every other way in is closed then.
+
+    `current` and `new` are as clients send passwords. Raises WrongCredentials, and BadValue for what cannot be read.
+    """
+    current_text = readable_password("password", current)
+    with throttles.failures_count((throttles.LOGIN_OF_ACCOUNT, user.email.lower())):
+        if not user.check_encoded_password(current_text):
+            raise WrongCredentials("Password error!")
+    if not new:
+        return
+    user.set_encoded_password(readable_password("new_password", new))
+    if not keep_login:
+        user.session_digest = None
+    user.save(update_fields=["password", "session_digest", "updated_at"])
+
+
+def update_tenant(*, tenant: Tenant, changes: Mapping[str, str | None]) -> None:
+    """Write the given fields of a tenant. Whether its models can be used shows when they are."""
+    for name, value in changes.items():
+        setattr(tenant, name, value)
+    tenant.save(update_fields=[*changes, "updated_at"])
+
+
+def readable_password(name: str, field: object) -> str:
+    """Return the text to hash from a field of this name. Raises BadValue."""
+    text = passwords.opened(field)
+    if text is None:
+        raise BadValue(
+            f"`{name}` cannot be read: encrypt it under this server's public key.",
+            reference="ValueError('Ciphertext with incorrect length (not 256 bytes)')",
+        )
+    return text
+
+
+def _insert(user: User) -> User:
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+            create_tenant_for(user=user)
+    except IntegrityError:
+        if not _is_taken(user.email):
+            raise
+        raise AddressTaken(user.email) from None
+    return user
+
+
+def _is_taken(email: str) -> bool:
+    return selectors.user_by_email(email) is not None

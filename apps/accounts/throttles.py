@@ -1,0 +1,78 @@
+"""Counting attempts, in the database: all processes see the same numbers, and no other server is needed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from apps.accounts.models import RateCounter
+from apps.core.crypto import digest
+from apps.core.errors import TooManyRequests
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How often something may happen within a window of seconds. Windows begin at whole multiples of their length."""
+
+    name: str
+    count: int
+    seconds: int
+
+
+LOGIN_OF_ACCOUNT = Limit("login of account", 20, 300)
+LOGIN_FROM_ADDRESS = Limit("login from address", 300, 300)
+REGISTRATION_FROM_ADDRESS = Limit("registration from address", 100, 600)
+RECOVERY_FROM_ADDRESS = Limit("recovery from address", 100, 600)
+
+
+def requests_of_token(count: int) -> Limit:
+    return Limit("requests of token", count, 60)
+
+
+def hit(limit: Limit, subject: str) -> None:
+    """Count one more. Raises TooManyRequests once the limit is passed, until the window ends."""
+    now = time.time()
+    window = math.floor(now / limit.seconds)
+    ends = (window + 1) * limit.seconds
+    if _count(_key(limit, subject, window), ends) > limit.count:
+        raise TooManyRequests(max(1, math.ceil(ends - now)))
+
+
+@contextmanager
+def failures_count(*limits: tuple[Limit, str]) -> Iterator[None]:
+    """Run an attempt that is counted only if it fails.
+
+    It is counted before and taken back afterwards, so that attempts at the same time cannot all slip through.
+    """
+    window_of = {limit: math.floor(time.time() / limit.seconds) for limit, _ in limits}
+    for limit, subject in limits:
+        hit(limit, subject)
+    yield
+    for limit, subject in limits:
+        RateCounter.objects.filter(key=_key(limit, subject, window_of[limit]), count__gt=0).update(count=F("count") - 1)
+
+
+def _key(limit: Limit, subject: str, window: int) -> str:
+    return digest(f"{limit.name}\0{subject}\0{window}")
+
+
+@transaction.atomic
+def _count(key: str, ends: float) -> int:
+    """Add to a counter and return it. The row is locked until the transaction ends, so no two callers see one value."""
+    counter = RateCounter.objects.filter(key=key)
+    if not counter.update(count=F("count") + 1):
+        expires_at = datetime.fromtimestamp(ends, UTC)
+        RateCounter.objects.filter(expires_at__lt=datetime.now(UTC)).delete()
+        try:
+            with transaction.atomic():
+                RateCounter.objects.create(key=key, count=1, expires_at=expires_at)
+        except IntegrityError:  # another process was first
+            counter.update(count=F("count") + 1)
+    return counter.values_list("count", flat=True).get()

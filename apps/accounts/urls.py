@@ -1,0 +1,40 @@
+"""Login, accounts, teams and tokens."""
+
+from django.urls import path
+
+from apps.accounts.views.profile import ProfileViewSet
+from apps.accounts.views.recovery import RecoveryViewSet
+from apps.accounts.views.sessions import LoginViewSet, LogoutViewSet
+from apps.accounts.views.teams import MemberViewSet, TeamViewSet
+from apps.accounts.views.tokens import BoundTokenViewSet, RemoveTokensViewSet, TokenViewSet
+
+urlpatterns = [
+    path("v1/user/register", LoginViewSet.as_view({"post": "register"})),
+    path("v1/user/login", LoginViewSet.as_view({"post": "login", "get": "login"})),
+    path("v1/user/login/channels", LoginViewSet.as_view({"get": "channels"})),
+    path("v1/user/logout", LogoutViewSet.as_view({"get": "logout"})),
+    path("v1/user/info", ProfileViewSet.as_view({"get": "info"})),
+    path("v1/user/setting", ProfileViewSet.as_view({"post": "setting"})),
+    path("v1/user/tenant_info", ProfileViewSet.as_view({"get": "tenant_info"})),
+    path("v1/user/set_tenant_info", ProfileViewSet.as_view({"post": "set_tenant_info"})),
+    path("v1/user/forget/captcha", RecoveryViewSet.as_view({"get": "captcha"})),
+    path("v1/user/forget/otp", RecoveryViewSet.as_view({"post": "otp"})),
+    path("v1/user/forget/verify-otp", RecoveryViewSet.as_view({"post": "verify_otp"})),
+    path("v1/user/forget/reset-password", RecoveryViewSet.as_view({"post": "reset_password"})),
+    path("v1/tenant/list", TeamViewSet.as_view({"get": "list"})),
+    path("v1/tenant/agree/<str:tenant_id>", TeamViewSet.as_view({"put": "agree"})),
+    path("v1/tenant/<str:tenant_id>/user/list", MemberViewSet.as_view({"get": "list"})),
+    path("v1/tenant/<str:tenant_id>/user", MemberViewSet.as_view({"post": "invite"})),
+    path(
+        "v1/tenant/<str:tenant_id>/user/<str:user_id>",
+        MemberViewSet.as_view({"delete": "remove", "put": "change_role"}),
+    ),
+    path("v1/system/public_key", LoginViewSet.as_view({"get": "public_key"})),
+    path("v1/system/new_token", TokenViewSet.as_view({"post": "create"})),
+    path("v1/system/token_list", TokenViewSet.as_view({"get": "list"})),
+    path("v1/system/token/<str:token>", TokenViewSet.as_view({"delete": "delete"})),
+    path("v1/system/token/<str:token>/rotate", TokenViewSet.as_view({"post": "rotate"})),
+    path("v1/api/new_token", BoundTokenViewSet.as_view({"post": "create"})),
+    path("v1/api/token_list", BoundTokenViewSet.as_view({"get": "list"})),
+    path("v1/api/rm", RemoveTokensViewSet.as_view({"post": "remove"})),
+]

@@ -1,0 +1,52 @@
+"""A person's own account and tenant."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts import schemas, selectors
+from apps.accounts.errors import NotYours
+from apps.accounts.services.accounts import change_password, update_profile, update_tenant
+from apps.accounts.views.base import ANSWER, BODY, WebViewSet
+from apps.accounts.wire import tenant_to_wire, user_to_wire
+from apps.core.bodies import read_object, read_required
+from apps.core.errors import NotFound
+from apps.core.rest import caller, http_request, web_success
+
+_MODELS = ("tenant_id", "asr_id", "embd_id", "img2txt_id", "llm_id")
+
+
+@extend_schema(tags=["accounts"])
+class ProfileViewSet(WebViewSet):
+    @extend_schema(summary="Get one's own account", responses=ANSWER)
+    def info(self, request: Request) -> Response:
+        return web_success(user_to_wire(selectors.user_of(caller(request))))
+
+    @extend_schema(summary="Change one's own profile or password", request=schemas.Profile, responses=ANSWER)
+    def setting(self, request: Request) -> Response:
+        body = read_object(http_request(request))
+        changes = schemas.profile_changes(body)
+        user = selectors.user_of(caller(request))
+        if current := body.get("password"):
+            is_login = caller(request).token_id is None
+            change_password(user=user, current=current, new=body.get("new_password"), keep_login=is_login)
+        update_profile(user=user, changes=changes)
+        return web_success(data=True)
+
+    @extend_schema(summary="Get one's own tenant", responses=ANSWER)
+    def tenant_info(self, request: Request) -> Response:
+        tenant = selectors.tenant_or_none(caller(request))
+        if tenant is None:
+            raise NotFound("Tenant not found!")
+        return web_success(tenant_to_wire(tenant))
+
+    @extend_schema(summary="Choose the default models of one's own tenant", request=BODY, responses=ANSWER)
+    def set_tenant_info(self, request: Request) -> Response:
+        body = read_required(http_request(request), _MODELS)
+        tenant = selectors.tenant_or_none(caller(request))
+        if tenant is None or body["tenant_id"] != tenant.pk:
+            raise NotYours
+        update_tenant(tenant=tenant, changes=schemas.tenant_changes(body))
+        return web_success(data=True)
