@@ -19,6 +19,8 @@ from apps.core.sse import DONE, Frames, frame, in_database, sse_response
 from ragflow.handlers import StreamingHalf
 from tests.tools.asgi import Exchange
 
+pytestmark = pytest.mark.django_db(transaction=True)  # requests look after connections, used or not
+
 Produce = Callable[[], Frames]
 
 SHORT = 0.05  # seconds
@@ -266,7 +268,6 @@ async def test_an_error_before_the_first_frame_is_an_ordinary_answer(settings: A
     assert exchange.answer_headers["content-length"] == str(len(exchange.content))
 
 
-@pytest.mark.django_db(transaction=True)
 async def test_a_stream_holds_no_thread_and_no_connection_while_it_flows(stream: Callable[..., Exchange]) -> None:
     from apps.accounts.models import User
 
