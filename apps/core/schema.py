@@ -23,7 +23,10 @@ class EnvelopeSchema(AutoSchema):
 
     def get_operation_id(self) -> str:
         resource = type(self.view).__name__.removesuffix("ViewSet").removesuffix("Views")
-        return f"{resource}_{getattr(self.view, 'action', self.method)}".lower()
+        action = getattr(self.view, "action", None)
+        actions = list((getattr(self.view, "action_map", None) or {}).values())
+        words = [resource, action] if actions.count(action) == 1 else [resource, action, self.method]
+        return "_".join(word for word in words if word).lower()
 
     def get_request_serializer(self) -> Any:
         return None
