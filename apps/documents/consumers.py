@@ -20,6 +20,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.accounts.authentication import principal_of_header, principal_of_user
+from apps.accounts.scopes import require_scope
 from apps.core.errors import AuthorizationMissing, RagflowError
 from apps.core.http import dumps
 from apps.core.principal import Principal
@@ -118,7 +119,9 @@ def _principal_of(scope: dict[str, Any]) -> Principal:
     tokens = parse_qs(scope["query_string"].decode("latin1")).get("token", [])
     header = f"Bearer {tokens[0]}" if tokens else headers.get("authorization")
     if header is not None:
-        return principal_of_header(header)
+        principal = principal_of_header(header)
+        require_scope(principal, "GET", scope["path"])
+        return principal
     if urlsplit(headers.get("origin", "")).netloc != headers.get("host"):
         raise AuthorizationMissing  # a page of another site must not use the cookie of this one
     return _principal_of_session(headers.get("cookie", ""))

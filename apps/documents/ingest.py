@@ -97,7 +97,7 @@ class _Work:
         self.document = task.document
         self.lost = threading.Event()
         self._looked_at = time.monotonic()
-        self._reported_at = 0.0
+        self._reported_at = time.monotonic()
         self._lines: list[str] = []
 
     @property

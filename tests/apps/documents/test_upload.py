@@ -7,10 +7,11 @@ import uuid
 
 import pytest
 from django.core.files.storage import FileSystemStorage, default_storage
+from django.test import Client
 
 from apps.documents.models import Document
 from apps.documents.services import adding
-from tests.apps.conftest import form
+from tests.apps.conftest import BOUNDARY, form
 
 
 def stored_files(dataset) -> int:
@@ -214,3 +215,22 @@ def test_a_file_beyond_the_limit(api, dataset, profile, settings):
     answer = api.send_form(dataset["id"], form(("file", "a.txt", b"x" * 101)))
     assert (answer["code"], answer["status"]) == ((101, 413) if profile == "standard" else (100, 200))
     assert "a.txt is larger than the 100 bytes" in answer["message"]
+
+
+def test_a_person_in_a_browser_uploads_under_csrf_protection(api, dataset):
+    from django.middleware.csrf import _get_new_csrf_string
+
+    from apps.accounts.models import User
+
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(User.objects.get(pk=api.tenant.pk))
+    token = _get_new_csrf_string()
+    browser.cookies["csrftoken"] = token
+    path, type_ = f"/api/v1/datasets/{dataset['id']}/documents", f"multipart/form-data; boundary={BOUNDARY}"
+    content = form(("file", "a.txt", b"x"))
+    assert browser.generic("POST", path, content, content_type=type_).status_code == 403
+    fields = form(("csrfmiddlewaretoken", None, token.encode()), ("file", "a.txt", b"x"))
+    assert browser.generic("POST", path, fields, content_type=type_).json()["code"] == 0
+    headers = {"X-CSRFToken": token}
+    assert browser.generic("POST", path, content, content_type=type_, headers=headers).json()["code"] == 0
+    assert Document.objects.count() == 2

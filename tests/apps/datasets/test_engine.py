@@ -1,0 +1,43 @@
+"""The accessors of the engine."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from apps.accounts import language_models
+from apps.datasets.engine import doc_store
+from ragflow.engine.errors import ModelNotFound
+
+
+def test_one_store_on_the_configured_file(settings, store):
+    assert doc_store() is store
+    assert store.name == "embedded"
+    store.count("nothing")
+    assert settings.INDEX_FILE.exists()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ragflow.engine.docstore.elastic") is not None, reason="This version has the store."
+)
+def test_a_store_that_this_version_does_not_have(settings):
+    settings.ELASTICSEARCH_URL = "http://127.0.0.1:9"
+    doc_store.reset()
+    with pytest.raises(ImproperlyConfigured, match="Leave it empty to use the embedded index"):
+        doc_store()
+
+
+@pytest.mark.django_db
+def test_models_of_a_tenant(tenant):
+    assert language_models.default_embedding_name(tenant) == "hash-1024@Builtin"
+    assert language_models.default_chat_name(tenant) == "extractive@Builtin"
+    assert language_models.chat_model_for(tenant) is language_models.chat_model_for(tenant, "extractive@Builtin")
+    assert language_models.embedder_for("hash-1024@Builtin").dimension == 1024
+    tenant.chat_model, tenant.embedding_model = "gpt@Somewhere", "embed@Somewhere"
+    assert language_models.default_embedding_name(tenant) == "embed@Somewhere"
+    with pytest.raises(ModelNotFound, match="gpt@Somewhere"):
+        language_models.chat_model_for(tenant)
+    with pytest.raises(ModelNotFound):
+        language_models.reranker_for("none@Nowhere")
