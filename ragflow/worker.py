@@ -11,15 +11,12 @@ import warnings
 
 
 def main() -> int:
-    from celery.exceptions import CPendingDeprecationWarning
     from celery.platforms import SecurityWarning
 
     from ragflow.celery import app
 
     # It is about pickled messages that reach a worker of the root user. Ours are JSON, and no other kind is accepted.
     warnings.simplefilter("ignore", SecurityWarning)
-    # It is about tasks that run on when the broker goes away. Ours may: leases keep others from their documents.
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     app.loader.import_default_modules()
     from django.conf import settings
 

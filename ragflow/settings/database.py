@@ -34,7 +34,8 @@ def _sqlite(options: dict[str, Any]) -> dict[str, Any]:
 def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
     # Django refuses a pool together with persistent connections.
     pool = {"min_size": 2, "max_size": THREADS + 4, "timeout": 10}
-    return options | {"CONN_MAX_AGE": 0, "OPTIONS": options.get("OPTIONS", {}) | {"pool": pool}}
+    pooled = {"CONN_MAX_AGE": 0, "OPTIONS": options.get("OPTIONS", {}) | {"pool": pool}}
+    return options | pooled | {"CONN_HEALTH_CHECKS": True}  # a restart of the server fails no request
 
 
 def _default() -> dict[str, Any]:
