@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -12,7 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from apps.accounts import services
-from apps.accounts.models import APIToken, Membership, Tenant, User
+from apps.accounts.models import APIToken, IssuedSecret, Membership, ShareToken, Tenant, User
+from apps.accounts.services.sessions import end_session
+from apps.accounts.services.tokens import create_share_token, revoke_share_token
+from apps.core.principal import Scope
 
 admin.site.unregister(Group)
 
@@ -40,6 +45,7 @@ class UserAdmin(DjangoUserAdmin):
     add_fieldsets = (
         (None, {"classes": ("wide",), "fields": ("email", "nickname", "usable_password", "password1", "password2")}),
     )
+    actions = ("log_out",)
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
         """Give a new user the tenant that every user owns."""
@@ -47,9 +53,18 @@ class UserAdmin(DjangoUserAdmin):
         if not change:
             services.create_tenant_for(user=obj)
 
+    @admin.action(description="End the API logins of the selected users")
+    def log_out(self, request: HttpRequest, queryset: models.QuerySet[User]) -> None:
+        for user in queryset:
+            end_session(user=user)
+        self.message_user(request, "The selected users have to log in again. Their API tokens still work.")
+
 
 class MembershipInline(admin.TabularInline):
     model = Membership
+    fk_name = "tenant"
+    fields = ("user", "role", "is_pending", "invited_by")
+    readonly_fields = ("invited_by",)
     extra = 0
     autocomplete_fields = ("user",)
 
@@ -63,12 +78,9 @@ class TenantAdmin(admin.ModelAdmin):
     inlines = (MembershipInline,)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Tenant]:
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                _datasets=models.Count("datasets", distinct=True), _members=models.Count("memberships", distinct=True)
-            )
+        tenants: models.QuerySet[Tenant] = super().get_queryset(request)
+        return tenants.annotate(
+            _datasets=models.Count("datasets", distinct=True), _members=models.Count("memberships", distinct=True)
         )
 
     @admin.display(ordering="_datasets")
@@ -83,47 +95,140 @@ class TenantAdmin(admin.ModelAdmin):
         return False  # a tenant comes with its owner
 
 
-@admin.register(APIToken)
-class APITokenAdmin(admin.ModelAdmin):
-    list_display = ("prefix", "name", "tenant", "state", "expires_at", "last_used_at", "created_at")
-    list_select_related = ("tenant",)
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    list_display = ("user", "tenant", "role", "is_pending", "created_at")
+    list_select_related = ("user", "tenant")
+    list_filter = ("role", "is_pending")
+    search_fields = ("user__email", "tenant__name")
+    autocomplete_fields = ("user", "tenant")
+    fields = ("user", "tenant", "role", "is_pending", "invited_by", "created_at")
+    readonly_fields = ("invited_by", "created_at")
+
+
+class IdListField(forms.CharField):
+    """Ids, one a line. Empty means no restriction."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str] | None:  # type: ignore[override]
+        ids = value if isinstance(value, list) else (super().to_python(value) or "").split()
+        return ids or None
+
+
+class TokenForm(forms.ModelForm):
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope.value, scope.value) for scope in Scope],
+        initial=[scope.value for scope in Scope],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    dataset_ids = IdListField(required=False, help_text="Ids of the only datasets it reaches, one a line. Empty: all.")
+    assistant_ids = IdListField(
+        required=False, help_text="Ids of the only assistants it reaches, one a line. Empty: all."
+    )
+
+    class Meta:
+        model = APIToken
+        fields = (
+            "tenant",
+            "name",
+            "scopes",
+            "dataset_ids",
+            "assistant_ids",
+            "requests_per_minute",
+            "expires_at",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        narrowed = cleaned.get("dataset_ids") or cleaned.get("assistant_ids")
+        if narrowed and Scope.ADMIN in cleaned.get("scopes", ()):
+            raise forms.ValidationError("A token that is limited to datasets or assistants cannot have `admin`.")
+        return cleaned
+
+
+class SecretAdmin(admin.ModelAdmin):
+    """Tokens of either kind: issued and revoked here, never edited into something else, shown once."""
+
+    always_readonly: tuple[str, ...] = ("prefix", "last_used_at", "revoked_at", "created_at")
+    list_select_related: tuple[str, ...] = ("tenant",)
     list_filter = ("tenant",)
-    search_fields = ("prefix", "name", "tenant__name")
     autocomplete_fields = ("tenant",)
     actions = ("revoke",)
 
-    def get_fields(self, request: HttpRequest, obj: APIToken | None = None) -> tuple[str, ...]:
-        fields = ("tenant", "name", "expires_at")
-        return fields if obj is None else ("prefix", *fields, "last_used_at", "revoked_at", "created_at", "created_by")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: APIToken | None = None) -> tuple[str, ...]:
-        always = ("prefix", "last_used_at", "revoked_at", "created_at", "created_by")
-        return always if obj is None else ("tenant", *always)
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return self.always_readonly if obj is None else ("tenant", *self.always_readonly)
 
     @admin.display(boolean=True, description="usable")
-    def state(self, token: APIToken) -> bool:
+    def state(self, token: IssuedSecret) -> bool:
         return token.is_usable
+
+    def show_once(self, request: HttpRequest, secret: str) -> None:
+        text = "The token is <code>{}</code>. Copy it now: it is not shown again."
+        messages.warning(request, format_html(text, secret))
+
+
+@admin.register(APIToken)
+class APITokenAdmin(SecretAdmin):
+    form = TokenForm
+    list_display = ("prefix", "name", "tenant", "state", "may", "expires_at", "last_used_at", "created_at")
+    search_fields = ("prefix", "name", "tenant__name")
+    always_readonly = (*SecretAdmin.always_readonly, "created_by")
+
+    def get_fields(self, request: HttpRequest, obj: APIToken | None = None) -> tuple[str, ...]:
+        chosen = TokenForm.Meta.fields
+        return chosen if obj is None else ("prefix", *chosen, "last_used_at", "revoked_at", "created_at", "created_by")
+
+    @admin.display(description="scopes")
+    def may(self, token: APIToken) -> str:
+        return ", ".join(token.scopes)
 
     def save_model(self, request: HttpRequest, obj: APIToken, form: forms.ModelForm, change: bool) -> None:
         """Issue a new token and show its secret, this once."""
         if change:
             super().save_model(request, obj, form, change)
             return
-        issued = services.create_token(
-            tenant=obj.tenant, name=obj.name, created_by=request.user, expires_at=obj.expires_at
-        )
+        assert isinstance(request.user, User)
+        issued = services.create_token(created_by=request.user, **form.cleaned_data)
         obj.pk = issued.token.pk
-        obj.prefix = issued.token.prefix
-        obj.digest = issued.token.digest
-        obj._state.adding = False  # noqa: SLF001
-        messages.warning(
-            request,
-            format_html("The token is <code>{}</code>. Copy it now: it is not shown again.", issued.secret),
-        )
+        obj.refresh_from_db()
+        self.show_once(request, issued.secret)
 
     @admin.action(description="Revoke the selected tokens")
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[APIToken]) -> HttpResponse | None:
         for token in queryset:
             services.revoke_token(token=token)
+        self.message_user(request, "The selected tokens no longer work.")
+        return None
+
+
+@admin.register(ShareToken)
+class ShareTokenAdmin(SecretAdmin):
+    list_display = ("prefix", "tenant", "api_token", "state", "expires_at", "last_used_at", "created_at")
+    list_select_related = ("tenant", "api_token")
+    search_fields = ("prefix", "tenant__name")
+    always_readonly = (*SecretAdmin.always_readonly, "api_token")
+
+    def get_fields(self, request: HttpRequest, obj: ShareToken | None = None) -> tuple[str, ...]:
+        chosen = ("tenant", "expires_at")
+        return chosen if obj is None else ("prefix", *chosen, "api_token", "last_used_at", "revoked_at", "created_at")
+
+    def save_model(self, request: HttpRequest, obj: ShareToken, form: forms.ModelForm, change: bool) -> None:
+        """Issue a new token and show its secret, this once."""
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        issued = create_share_token(tenant=obj.tenant, expires_at=obj.expires_at)
+        obj.pk = issued.token.pk
+        obj.refresh_from_db()
+        self.show_once(request, issued.secret)
+
+    @admin.action(description="Revoke the selected tokens")
+    def revoke(self, request: HttpRequest, queryset: models.QuerySet[ShareToken]) -> HttpResponse | None:
+        for token in queryset:
+            revoke_share_token(token=token)
         self.message_user(request, "The selected tokens no longer work.")
         return None

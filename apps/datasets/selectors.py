@@ -15,20 +15,25 @@ from apps.datasets.models import KnowledgeBase
 
 def owned_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
     """Return the live datasets of the caller's tenant: what it may change."""
-    return KnowledgeBase.objects.filter(tenant_id=principal.tenant_id, deleted_at__isnull=True)
+    return _reachable(principal).filter(tenant_id=principal.tenant_id)
 
 
 def accessible_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
     """Return the live datasets of the caller and of the tenants it joined: what it may read."""
-    return KnowledgeBase.objects.filter(
-        Q(tenant_id=principal.tenant_id) | Q(tenant_id__in=joined_tenant_ids(principal)), deleted_at__isnull=True
-    )
+    joined = Q(tenant_id__in=joined_tenant_ids(principal))
+    return _reachable(principal).filter(Q(tenant_id=principal.tenant_id) | joined)
 
 
 def listed_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
     """Return what the caller's list shows: its own datasets, and those that joined tenants share with their team."""
     shared = Q(tenant_id__in=joined_tenant_ids(principal), permission=KnowledgeBase.Permission.TEAM)
-    return KnowledgeBase.objects.filter(Q(tenant_id=principal.tenant_id) | shared, deleted_at__isnull=True)
+    return _reachable(principal).filter(Q(tenant_id=principal.tenant_id) | shared)
+
+
+def _reachable(principal: Principal) -> QuerySet[KnowledgeBase]:
+    """Return the live datasets of everybody; for a narrowed token those that it names."""
+    live = KnowledgeBase.objects.filter(deleted_at__isnull=True)
+    return live if principal.dataset_ids is None else live.filter(pk__in=principal.dataset_ids)
 
 
 def owned_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:

@@ -32,6 +32,12 @@ class IssuedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuedShareToken:
+    token: ShareToken
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class IssuedPair:
     """A new API token with the share token that goes with it."""
 
@@ -66,7 +72,7 @@ def create_token(
         requests_per_minute=requests_per_minute,
         bound_to=bound_to,
         is_bound_to_agent=is_bound_to_agent,
-        **_kept(secret, TOKEN_PREFIX),
+        **_kept(secret, visible=TOKEN_PREFIX),
     )
     return IssuedToken(token, secret)
 
@@ -97,7 +103,8 @@ def create_pair(*, principal: Principal, tenant: Tenant, data: NewToken) -> Issu
         assistant_ids=data.assistant_ids,
         requests_per_minute=data.requests_per_minute,
     )
-    return IssuedPair(issued.token, issued.secret, create_share_token(tenant=tenant, api_token=issued.token))
+    shared = create_share_token(tenant=tenant, api_token=issued.token, expires_at=issued.token.expires_at)
+    return IssuedPair(issued.token, issued.secret, shared.secret)
 
 
 def create_bound_token(*, principal: Principal, tenant: Tenant, data: BoundToken) -> IssuedToken:
@@ -112,23 +119,22 @@ def create_bound_token(*, principal: Principal, tenant: Tenant, data: BoundToken
     )
 
 
-def create_share_token(*, tenant: Tenant, api_token: APIToken | None = None) -> str:
-    """Issue a share token of 192 random bits and return its secret. It goes when its API token does."""
+def create_share_token(
+    *, tenant: Tenant, api_token: APIToken | None = None, expires_at: datetime | None = None
+) -> IssuedShareToken:
+    """Issue a share token of 192 random bits. With an API token, it goes when that does."""
     secret = secrets.token_urlsafe(24)
-    ShareToken.objects.create(
-        tenant=tenant,
-        api_token=api_token,
-        expires_at=api_token.expires_at if api_token else None,
-        **_kept(secret, ""),
+    token = ShareToken.objects.create(
+        tenant=tenant, api_token=api_token, expires_at=expires_at, **_kept(secret, visible="")
     )
-    return secret
+    return IssuedShareToken(token, secret)
 
 
 def add_share_tokens(*, tokens: Collection[APIToken]) -> None:
     """Give each of these tokens that has no share token one."""
     for token in tokens:
         if not hasattr(token, "share_token"):
-            create_share_token(tenant=token.tenant, api_token=token)
+            create_share_token(tenant=token.tenant, api_token=token, expires_at=token.expires_at)
 
 
 def rotate_token(*, principal: Principal, tenant: Tenant, name: str, overlap: timedelta) -> IssuedToken:
@@ -147,7 +153,7 @@ def rotate_token(*, principal: Principal, tenant: Tenant, name: str, overlap: ti
         token = APIToken.objects.select_for_update().get(pk=token.pk)
         token.previous_digest = token.digest if overlap else None
         token.previous_valid_until = timezone.now() + overlap if overlap else None
-        for field, value in _kept(secret, TOKEN_PREFIX).items():
+        for field, value in _kept(secret, visible=TOKEN_PREFIX).items():
             setattr(token, field, value)
         token.save()
     return IssuedToken(token, secret)
@@ -190,7 +196,7 @@ def _new_secret() -> str:
     return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
-def _kept(secret: str, visible: str) -> dict[str, str]:
+def _kept(secret: str, *, visible: str) -> dict[str, str]:
     """Return what is stored of a secret, whose first characters are the same for all of its kind."""
     return {
         "prefix": secret[: len(visible) + _SHOWN_CHARACTERS],

@@ -12,7 +12,7 @@ from apps.accounts import authentication, selectors, services
 from apps.accounts.models import APIToken, Membership, Tenant, User
 from apps.core.crypto import decrypt
 from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, Conflict, InvalidAPIKey, InvalidArgument
-from apps.core.principal import Principal
+from apps.core.principal import Principal, Scope
 
 pytestmark = pytest.mark.django_db
 
@@ -130,10 +130,15 @@ def operator() -> Client:
 
 def test_the_admin_issues_a_token_and_shows_it_once(operator: Client, owned: Tenant):
     page = operator.post(
-        "/admin/accounts/apitoken/add/", {"tenant": owned.pk, "name": "laptop", "_save": "Save"}, follow=True
+        "/admin/accounts/apitoken/add/",
+        {"tenant": owned.pk, "name": "laptop", "scopes": ["read", "chat"], "dataset_ids": "a\nb", "_save": "Save"},
+        follow=True,
     )
     shown = page.content.decode().partition("<code>")[2].partition("</code>")[0]
-    assert authentication.principal_of_header(f"Bearer {shown}").tenant_id == owned.pk
+    principal = authentication.principal_of_header(f"Bearer {shown}")
+    assert principal.tenant_id == owned.pk
+    assert principal.scopes == {Scope.READ, Scope.CHAT}
+    assert principal.dataset_ids == {"a", "b"}
     again = operator.get("/admin/accounts/apitoken/")
     assert shown not in again.content.decode()
 
