@@ -41,7 +41,13 @@ _SESSION_COLUMNS = {**_TIMES, "id": "id", "dialog_id": "assistant_id", "name": "
 
 
 def assistants_of(principal: Principal) -> models.QuerySet[Assistant]:
-    return Assistant.objects.filter(tenant_id=principal.tenant_id, deleted_at=None)
+    """Return the live assistants of the caller's tenant; a narrowed token reaches those it names."""
+    return _reachable(principal).filter(deleted_at=None)
+
+
+def _reachable(principal: Principal) -> models.QuerySet[Assistant]:
+    assistants = Assistant.objects.filter(tenant_id=principal.tenant_id)
+    return assistants if principal.assistant_ids is None else assistants.filter(pk__in=principal.assistant_ids)
 
 
 def assistant_of(principal: Principal, assistant_id: str) -> Assistant | None:
@@ -87,11 +93,8 @@ def matching_sessions(
 
 def session_under(principal: Principal, assistant_id: str, session_id: str) -> Session | None:
     """Return a session of one of the caller's assistants, which may be deleted."""
-    return (
-        Session.objects.filter(pk=session_id, assistant_id=assistant_id, assistant__tenant_id=principal.tenant_id)
-        .select_related("assistant")
-        .first()
-    )
+    assistants = _reachable(principal).filter(pk=assistant_id)
+    return Session.objects.filter(pk=session_id, assistant__in=assistants).select_related("assistant").first()
 
 
 def recent_messages(session: Session, limit: int) -> list[tuple[str, str]]:

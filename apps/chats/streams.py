@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
+from apps.accounts.authentication import principal_of_request
 from apps.chats import api_schema
 from apps.chats.encoders import (
     OpenAICompletion,
@@ -65,7 +66,8 @@ async def complete_openai(request: HttpRequest, chat_id: str) -> HttpResponseBas
 async def _complete_openai(request: HttpRequest, chat_id: str) -> HttpResponseBase:
     body = _readable(request)
     require(body, ("model", "messages"))
-    opened = await in_database(open_openai_turn, request.headers.get("Authorization"), chat_id, body)
+    principal = await in_database(principal_of_request, request)
+    opened = await in_database(open_openai_turn, principal, chat_id, body)
     completion = OpenAICompletion(
         chat_id=chat_id,
         model=body["model"],
@@ -102,4 +104,4 @@ def _openai_error(exc: Exception) -> HttpResponse:
         "param": None,
         "code": exc.code if isinstance(exc, ModelError) else None,
     }
-    return json_response({**answer.body, "error": error}, answer.status)
+    return json_response({**answer.body, "error": error}, answer.status, answer.headers)

@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 from django.utils import timezone
 
 from apps.accounts import language_models
-from apps.accounts.authentication import principal_of_header
 from apps.chats import schemas, selectors, services
 from apps.chats.models import Assistant, Session
 from apps.chats.prompt_config import parameters_of
@@ -82,9 +81,8 @@ def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> Op
     return _open(principal, assistant, read_completion(body, history), session_id=session.pk)
 
 
-def open_openai_turn(authorization: str | None, chat_id: str, body: Mapping[str, Any]) -> OpenTurn:
+def open_openai_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> OpenTurn:
     """The same for a completion in OpenAI's form, whose history is the messages sent along."""
-    principal = principal_of_header(authorization)
     condition = openai_extra(body, "metadata_condition")
     check_openai_messages(body["messages"])
     assistant = _assistant(principal, chat_id)

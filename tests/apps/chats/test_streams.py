@@ -123,22 +123,17 @@ async def test_streams_hold_no_connection(asgi, slow, provider, one_thread):
         assert reply.json["code"] == 0
 
 
-async def test_two_turns_at_once_keep_their_pairs_together(asgi, provider, dataset, create_chat, new_session):
-    chat, session = await asyncio.to_thread(_chat_and_session, create_chat, new_session, dataset)
+async def test_turns_at_once_keep_their_pairs_together(asgi, slow, provider):
+    path, body = slow
+    provider.reset()
     provider.script(*[Reply(text=f"Answer {number}.", interval=0.01) for number in range(4)])
-    body = {"session_id": session, "stream": False}
-    path = f"/api/v1/chats/{chat}/completions"
-    replies = await asyncio.gather(*(asgi.answer(path, body | {"question": f"bridge {n}?"}) for n in range(4)))
+    questions = [body | {"stream": False, "question": f"bridge {number}?"} for number in range(4)]
+    replies = await asyncio.gather(*(asgi.answer(path, question) for question in questions))
     assert all(reply.json["code"] == 0 for reply in replies)
     rows = await asyncio.to_thread(stored)
     pairs = list(zip(rows[::2], rows[1::2], strict=True))
     assert len(pairs) == 4
     assert all(asked.pair_id == said.pair_id and said.role == "assistant" for asked, said in pairs)
-
-
-def _chat_and_session(create_chat, new_session, dataset):
-    chat = create_chat("parallel", dataset_ids=[dataset])["id"]
-    return chat, new_session(chat)
 
 
 async def test_a_session_deleted_meanwhile_stays_deleted(asgi, api, slow, provider):
