@@ -20,7 +20,6 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.schemas import MAX_NAME, CreateDataset, UpdateDataset
 from apps.datasets.selectors import owned_datasets
-from ragflow.engine.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ def delete_datasets(*, principal: Principal, ids: Sequence[str] | None) -> None:
     All or none: when one of them is not the caller's, LacksPermission is raised and nothing is deleted.
     """
     with transaction.atomic():
-        owned = owned_datasets(principal).select_for_update(of=("self",))
+        owned = owned_datasets(principal).select_for_update(of=("self",)).order_by("pk")
         datasets = list(owned if ids is None else owned.filter(pk__in=ids))
         foreign = set(ids or ()) - {dataset.pk for dataset in datasets}
         if foreign:
@@ -149,7 +148,7 @@ def purge_dataset(dataset: KnowledgeBase) -> None:
     try:
         doc_store().delete_dataset(dataset.pk)
         _delete_files(dataset.pk)
-    except (StoreError, OSError):
+    except Exception:  # each store has errors of its own
         log.exception("Dataset %s is hidden, but what it holds could not be removed yet", dataset.pk)
         return
     KnowledgeBase.objects.filter(pk=dataset.pk).delete()

@@ -55,7 +55,7 @@ class DatasetViewSet(ResourceViewSet):
                 raise _lacks_permission(principal.tenant_id, query.name)
             rows = selectors.named(rows, query.name)
         order = ("-" if query.desc else "") + _ORDER[query.orderby]
-        page = Page(query.page, query.page_size).slice(rows.order_by(order))
+        page = Page(query.page, query.page_size).slice(rows.order_by(order, "pk"))
         return success([dataset_to_wire(dataset) for dataset in page], total_datasets=rows.count())
 
     @extend_schema(summary="Update a dataset", request=UpdateDataset)

@@ -17,6 +17,7 @@ from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document
 from apps.documents.selectors import documents_of
 from apps.documents.services.parsing import cancel_tasks
+from ragflow.engine.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def _slices(dataset: KnowledgeBase, ids: Sequence[str] | None) -> Iterator[list[
 def _hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
     """Make documents invisible, their names free and their tasks void, and count them off."""
     locked = documents_of(dataset).filter(pk__in=ids).select_for_update(of=("self",))
-    documents = list(locked.defer("parser_config", "meta_fields", "progress_message", "thumbnail"))
+    documents = list(locked.order_by("pk").defer("parser_config", "meta_fields", "progress_message", "thumbnail"))
     if not documents:
         return []
     cancel_tasks(documents)
@@ -74,7 +75,7 @@ def _purge(documents: Sequence[Document]) -> None:
         doc_store().delete_document(document.dataset_id, document.pk)
         try:
             default_storage.delete(document.location)
-        except OSError:
+        except Exception:  # each storage has errors of its own
             log.exception("The file of the deleted document %s could not be removed yet", document.pk)
         else:
             purged.append(document.pk)
@@ -87,5 +88,8 @@ def purge_hidden() -> int:
         deleted_at__lt=timezone.now() - _ABANDONED_AFTER, dataset__deleted_at__isnull=True
     )
     documents = list(abandoned[:_SLICE])
-    _purge(documents)
+    try:
+        _purge(documents)
+    except StoreError as error:
+        log.warning("Deleted documents have to wait for their chunks to be removed: %s", error)
     return len(documents)

@@ -69,7 +69,7 @@ def stop_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> None:
     """
     for document_id in ids:
         _cancel(dataset, document_id)
-        doc_store().delete_document(dataset.pk, document_id, older_than=timezone.now().timestamp())
+        _clear(dataset, document_id)
 
 
 @transaction.atomic
@@ -84,6 +84,14 @@ def _cancel(dataset: KnowledgeBase, document_id: str) -> None:
     document.state = Document.State.CANCEL
     document.progress = 0
     document.save()
+
+
+@transaction.atomic
+def _clear(dataset: KnowledgeBase, document_id: str) -> None:
+    """Remove the chunks of a cancelled document. Its lock keeps it from being started again meanwhile."""
+    document = documents_of(dataset).filter(pk=document_id, state=Document.State.CANCEL)
+    if document.select_for_update(of=("self",)).exists():
+        doc_store().delete_document(dataset.pk, document_id)
 
 
 def cancel_tasks(documents: Sequence[Document]) -> None:

@@ -87,7 +87,7 @@ class DocumentViewSet(ResourceViewSet):
         _check_metadata_condition(query.get("metadata_condition", ""))
         rows = wanted.apply(documents_of(dataset))
         order = ("-" if descending(query) else "") + order_of(query)
-        documents = [listed_to_wire(document) for document in page.slice(rows.order_by(order))]
+        documents = [listed_to_wire(document) for document in page.slice(rows.order_by(order, "pk"))]
         return success({"total": rows.count(), "docs": documents})
 
     @extend_schema(
