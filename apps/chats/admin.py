@@ -34,7 +34,8 @@ class AssistantAdmin(admin.ModelAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Assistant]:
-        return super().get_queryset(request).annotate(_sessions=models.Count("sessions"))
+        assistants: models.QuerySet[Assistant] = super().get_queryset(request)
+        return assistants.annotate(_sessions=models.Count("sessions"))
 
     @admin.display(ordering="_sessions", description="sessions")
     def sessions_count(self, assistant: Assistant) -> int:
