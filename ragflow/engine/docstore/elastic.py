@@ -1,0 +1,301 @@
+"""The document store on an Elasticsearch server (8.15 or newer, or 9): all datasets in one index.
+
+The meaning of every method is in FILTERS.md; the mapping is in elastic_index.py, queries and ranking in
+elastic_search.py, the connection and its errors in elastic_server.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
+from elasticsearch.dsl.query import Bool, Query, Range
+from elasticsearch.helpers import streaming_bulk
+
+from ragflow.engine.docstore.analysis import clean, name_terms, query_terms
+from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
+from ragflow.engine.docstore.elastic_index import NOT_SHOWN, Index, action_of, chunk_of
+from ragflow.engine.docstore.elastic_search import (
+    SCAN,
+    WINDOW,
+    Body,
+    Hit,
+    any_of,
+    foreign,
+    run,
+    scan,
+    search,
+    statistics,
+    text_query,
+    walk,
+    weights_of,
+    within,
+)
+from ragflow.engine.docstore.elastic_server import Server, refusal, store_error
+from ragflow.engine.errors import DimensionMismatch, StoreError
+from ragflow.engine.types import Chunk, Matrix, Vector
+
+BULK_CHUNKS = 500
+BULK_BYTES = 10 * 1024 * 1024
+REJECTED_RETRIES = 3
+"""How often an overloaded server is asked again, after 0.5, 1 and 2 seconds."""
+
+BUCKETS = 10_000
+"""Documents per request when those of a dataset are named."""
+
+
+class ElasticDocStore:
+    """Implements `DocStore` on a server. Threads, processes and forks may share it."""
+
+    name = "elasticsearch"
+
+    def __init__(self, url: str) -> None:
+        """Parse the URL (see `Server`); nothing is connected before the first call."""
+        self._server = Server(url)
+        self._index = Index(self._server.index)
+
+    @contextmanager
+    def _session(self) -> Iterator[Elasticsearch]:
+        """A client of an index that exists; its failures come out as StoreError."""
+        try:
+            client = self._server.client
+            self._index.prepare(client)
+            yield client
+        except (ApiError, TransportError) as error:
+            if isinstance(error, NotFoundError):
+                self._index.forget()
+            raise store_error(error) from error
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+        if len(chunks) != len(vectors):
+            raise StoreError(f"{len(chunks)} chunks came with {len(vectors)} vectors.")
+        if not chunks:
+            return
+        rows = np.ascontiguousarray(vectors, np.float32)
+        if not np.isfinite(rows).all():
+            raise StoreError("The embedding model returned a vector with numbers that are not finite.")
+        actions = map(action_of, chunks, rows)
+        distinct = {action["_id"]: action for action in actions}  # the same chunk twice: the last one counts
+        datasets = {chunk.dataset_id for chunk in chunks}
+        with self._session() as client:
+            self._index.accept(client, rows.shape[1])
+            self._refuse_other_lengths(client, sorted(datasets), rows.shape[1])
+            self._insert(client, list(distinct.values()))
+
+    def _refuse_other_lengths(self, client: Elasticsearch, dataset_ids: Sequence[str], dimension: int) -> None:
+        for hit in run(client, self._index.name, foreign(dataset_ids, dimension))["hits"]["hits"]:
+            raise DimensionMismatch(
+                f"The embedding model returned vectors of {dimension} numbers, but the dataset holds vectors of"
+                f" {hit['_source']['dimension']}. Parse its documents again after changing the model."
+            )
+
+    def _insert(self, client: Elasticsearch, actions: Sequence[Body]) -> None:
+        """Write all chunks. If one fails, take those that are new away again: nothing half-written is found."""
+        routing = {action["_id"]: action["routing"] for action in actions}
+        created: list[str] = []
+        try:
+            results = self._bulk(client, actions)
+            created.extend(result["_id"] for result in results if result.get("result") == "created")
+        except (ApiError, TransportError, StoreError):
+            with suppress(ApiError, TransportError, StoreError):
+                undo = ({"_op_type": "delete", "_id": key, "routing": routing[key]} for key in created)
+                list(self._bulk(client, undo))
+            raise
+
+    def set_available(
+        self, dataset_id: str, document_id: str, available: bool, chunk_ids: Sequence[str] | None = None
+    ) -> int:
+        filters = within(dataset_id, document_id)
+        if chunk_ids is not None:
+            filters.append(any_of("chunk_id", chunk_ids))
+        with self._session() as client:
+            hits = scan(client, self._index.name, filters, _source=False)
+            return self._update(client, ((hit, {"available": available}) for hit in hits), dataset_id)
+
+    def rename_document(self, dataset_id: str, document_id: str, name: str) -> None:
+        name = clean(name)
+        data = {"document_name": name}
+        searchable = {"name_terms": name_terms(name)}
+        with self._session() as client:
+            hits = scan(client, self._index.name, within(dataset_id, document_id), _source=["manual"])
+            changes = ((hit, data if hit["_source"]["manual"] else data | searchable) for hit in hits)
+            self._update(client, changes, dataset_id)
+
+    def _update(self, client: Elasticsearch, changes: Iterable[tuple[Hit, Body]], dataset_id: str) -> int:
+        """Change some fields of chunks; return how many of them (still) exist."""
+        actions = (
+            {
+                "_op_type": "update",
+                "_id": hit["_id"],
+                "routing": clean(dataset_id),
+                "retry_on_conflict": 3,
+                "doc": change,
+            }
+            for hit, change in changes
+        )
+        return sum(result["status"] == 200 for result in self._bulk(client, actions))
+
+    def _bulk(self, client: Elasticsearch, actions: Iterable[Body]) -> Iterator[dict[str, Any]]:
+        """Send actions in slices, each searchable when it is through; yield their results.
+
+        What an action addresses may be gone already (404); any other failure raises StoreError.
+        """
+        results = streaming_bulk(
+            client,
+            actions,
+            index=self._index.name,
+            require_alias=True,  # never let the server invent an index, whose mapping would be anything
+            refresh=True,
+            chunk_size=BULK_CHUNKS,
+            max_chunk_bytes=BULK_BYTES,
+            max_retries=REJECTED_RETRIES,
+            initial_backoff=0.5,
+            raise_on_error=False,
+        )
+        failure: StoreError | None = None
+        for done, item in results:
+            (result,) = item.values()
+            if done or result["status"] == 404:
+                yield result
+            elif failure is None:
+                failure = refusal(result["status"], result.get("error"))
+        if failure is not None:
+            raise failure
+
+    # -- deleting --------------------------------------------------------------------------------------------------
+
+    def delete_chunks(self, dataset_id: str, document_id: str, chunk_ids: Sequence[str]) -> ChunkCount:
+        return self._delete(dataset_id, [*within(dataset_id, document_id), any_of("chunk_id", chunk_ids)])
+
+    def delete_document(self, dataset_id: str, document_id: str, *, older_than: float | None = None) -> ChunkCount:
+        filters = within(dataset_id, document_id)
+        if older_than is not None:
+            filters.append(Range("created_at", {"lt": older_than}))
+        return self._delete(dataset_id, filters)
+
+    def delete_dataset(self, dataset_id: str) -> int:
+        return self._delete(dataset_id, within(dataset_id)).chunks
+
+    def _delete(self, dataset_id: str, filters: Sequence[Query]) -> ChunkCount:
+        """Delete chunks one by one in bulk: so each is counted once, whoever else deletes at the same time."""
+        tokens: dict[str, int] = {}
+
+        def actions(hits: Iterable[Hit]) -> Iterator[Body]:
+            for hit in hits:
+                tokens[hit["_id"]] = hit["_source"]["tokens"]
+                yield {"_op_type": "delete", "_id": hit["_id"], "routing": clean(dataset_id)}
+
+        with self._session() as client:
+            hits = scan(client, self._index.name, filters, _source=["tokens"])
+            results = self._bulk(client, actions(hits))
+            deleted = [tokens[result["_id"]] for result in results if result.get("result") == "deleted"]
+        return ChunkCount(len(deleted), sum(deleted))
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def get(self, dataset_ids: Sequence[str], chunk_id: str) -> Chunk | None:
+        query = Bool(filter=[any_of("dataset_id", dataset_ids), any_of("chunk_id", [chunk_id])])
+        with self._session() as client:
+            body = {"query": query.to_dict(), "size": 1, "_source": {"excludes": NOT_SHOWN}}
+            answer = run(client, self._index.name, body)
+        hits = answer["hits"]["hits"]
+        return chunk_of(hits[0]["_source"]) if hits else None
+
+    def list_chunks(self, dataset_id: str, document_id: str, *, offset: int, limit: int, text: str = "") -> ChunkPage:
+        sort: list[Body] = [{"manual": "asc"}, {"place": "asc"}, {"chunk_id": "asc"}]
+        must: list[Query] = []
+        if text.strip():
+            terms = query_terms(clean(text))
+            if not terms:
+                return ChunkPage((), 0)
+            must, sort = [text_query(terms)], [{"_score": "desc"}, *sort]
+        query = Bool(must=must, filter=within(dataset_id, document_id))
+        body = {"query": query.to_dict(), "sort": sort}
+        with self._session() as client:
+            hits, total = self._window(client, body, max(offset, 0), max(limit, 0))
+        return ChunkPage(tuple(chunk_of(hit["_source"]) for hit in hits), total)
+
+    def _window(self, client: Elasticsearch, body: Body, offset: int, limit: int) -> tuple[list[Hit], int]:
+        """Return hits `offset` to `offset + limit` of a sorted search, and the number of all."""
+        body = body | {"_source": {"excludes": NOT_SHOWN}}
+        shallow = offset + limit <= WINDOW
+        first: Body = {"from": offset, "size": limit} if shallow else {"size": 0}
+        answer = run(client, self._index.name, body | first | {"track_total_hits": True})
+        total: int = answer["hits"]["total"]["value"]
+        wanted = min(limit, total - offset)
+        if shallow or wanted <= 0:
+            return answer["hits"]["hits"], total
+        hits = walk(client, self._index.name, body, page=min(wanted, SCAN), skip=offset)
+        return list(islice(hits, wanted)), total
+
+    def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:
+        body = {
+            "query": Bool(filter=within(dataset_id, document_id)).to_dict(),
+            "size": 0,
+            "track_total_hits": True,
+            "aggs": {"tokens": {"sum": {"field": "tokens"}}},
+        }
+        with self._session() as client:
+            answer = run(client, self._index.name, body)
+        return ChunkCount(answer["hits"]["total"]["value"], int(answer["aggregations"]["tokens"]["value"]))
+
+    def search(self, request: SearchRequest) -> Candidates:
+        with self._session() as client:
+            return search(client, self._index, request)
+
+    def load(self, handles: Sequence[Any]) -> list[Chunk | None]:
+        if not len(handles):
+            return []
+        wanted = [{"_id": key, "routing": dataset_id} for dataset_id, key in handles]
+        with self._session() as client:
+            answer = client.mget(index=self._index.name, docs=wanted, source_excludes=NOT_SHOWN)
+        return [chunk_of(found["_source"]) if found.get("found") else None for found in answer["docs"]]
+
+    def term_weights(self, dataset_ids: Sequence[str], text: str) -> dict[str, float]:
+        terms = query_terms(clean(text))
+        if not terms:
+            return {}
+        with self._session() as client:
+            answer = run(client, self._index.name, statistics(terms))
+        return dict(zip(terms, weights_of(answer), strict=True))
+
+    def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
+        wanted = {clean(chunk_id) for chunk_id in chunk_ids}
+        either = Bool(should=[any_of("chunk_id", wanted), any_of("parent_id", wanted)])
+        filters = [any_of("dataset_id", dataset_ids), either]
+        sums: dict[str, Vector] = {}
+        with self._session() as client:
+            for hit in scan(client, self._index.name, filters, _source=["chunk_id", "parent_id"], fields=["vector_*"]):
+                (numbers,) = hit["fields"].values()
+                vector = np.array(numbers, np.float32)
+                for identity in wanted.intersection((hit["_source"]["chunk_id"], hit["_source"]["parent_id"])):
+                    sums[identity] = sums[identity] + vector if identity in sums else vector
+        return {identity: vector / (np.linalg.norm(vector) or 1.0) for identity, vector in sums.items()}
+
+    def document_ids(self, dataset_id: str) -> set[str]:
+        query = Bool(filter=within(dataset_id)).to_dict()
+        buckets: Body = {"size": BUCKETS, "sources": [{"document_id": {"terms": {"field": "document_id"}}}]}
+        found: set[str] = set()
+        with self._session() as client:
+            while True:
+                body = {"query": query, "size": 0, "aggs": {"documents": {"composite": buckets}}}
+                page = run(client, self._index.name, body)["aggregations"]["documents"]
+                found.update(bucket["key"]["document_id"] for bucket in page["buckets"])
+                if len(page["buckets"]) < BUCKETS:
+                    return found
+                buckets["after"] = page["after_key"]
+
+    def ping(self) -> str:
+        with self._session() as client:
+            chunks = client.count(index=self._index.name)["count"]
+            status = client.cluster.health(index=self._index.name)["status"]
+        return f"Elasticsearch index {self._index.name}, {status}, {chunks} chunks"
+
+    def close(self) -> None:
+        self._server.close()

@@ -1,0 +1,186 @@
+"""The index in Elasticsearch: its one strict mapping, and chunks as documents of it.
+
+Text comes analysed (see analysis.py) and is split at blanks only, so this store matches exactly what the embedded one
+matches. Nothing is ever mapped dynamically; vectors of each length have a field of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xxhash
+from elasticsearch import BadRequestError, Elasticsearch, NotFoundError, dsl
+from elasticsearch.dsl import Boolean, DenseVector, Document, Double, Integer, Keyword, Mapping, MetaField, Object, Text
+
+from ragflow.engine.docstore.analysis import clean, indexed, name_terms
+from ragflow.engine.errors import StoreError
+from ragflow.engine.types import Chunk, Position, Vector
+
+VERSION = 1
+"""Of the mapping. The store's name is an alias of the index `<name>-<version>`."""
+
+MAX_DIMENSION = 4096
+
+NOT_SHOWN = ["*_terms", "vector_*"]
+"""What `chunk_of` does not read."""
+
+
+def _terms_field() -> Text:
+    return Text(analyzer="whitespace", index_options="freqs", copy_to="terms")
+
+
+class ChunkDocument(Document):
+    """One chunk. What filters, sorts or matches is a field; all else lies unindexed in `chunk`."""
+
+    dataset_id = Keyword()
+    document_id = Keyword()
+    document_name = Keyword(index=False)
+    chunk_id = Keyword()
+    parent_id = Keyword()
+    available = Boolean()
+    manual = Boolean()
+    place = Double()  # parsed chunks: their order; manual ones: minus their creation time
+    created_at = Double()
+    tokens = Integer()
+    dimension = Integer()
+    name_terms = _terms_field()
+    keyword_terms = _terms_field()
+    question_terms = _terms_field()
+    content_terms = _terms_field()
+    terms = Text(analyzer="whitespace", index_options="docs", norms=False)  # of all four: which chunks hold a term
+    chunk = Object(enabled=False)
+
+    class Meta:
+        dynamic = MetaField("strict")
+
+
+def vector_field(dimension: int) -> str:
+    return f"vector_{dimension}"
+
+
+class Index:
+    """Knows whether the index exists and which vector fields it has; makes what is missing."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._dimensions: frozenset[int] | None = None  # None: not looked at yet
+
+    def forget(self) -> None:
+        self._dimensions = None
+
+    def prepare(self, client: Elasticsearch) -> None:
+        """Create the index unless it exists, and wait until it answers. Free after the first call."""
+        if self._dimensions is None:
+            self._dimensions = self._mapped(client)
+            client.cluster.health(index=self.name, wait_for_status="yellow", timeout="30s")
+
+    def holds(self, client: Elasticsearch, dimension: int) -> bool:
+        """Say whether any chunk can have a vector of this length."""
+        known = self._dimensions or frozenset()
+        if dimension not in known:  # another process may have added it
+            self._dimensions = known = self._mapped(client)
+        return dimension in known
+
+    def accept(self, client: Elasticsearch, dimension: int) -> None:
+        """Add the field for vectors of this length unless it exists."""
+        if dimension in (self._dimensions or ()):
+            return
+        if not 0 < dimension <= MAX_DIMENSION:
+            raise StoreError(f"Elasticsearch holds vectors of 1 to {MAX_DIMENSION} numbers, not of {dimension}.")
+        mapping = Mapping()
+        # Flat: exact, and no graph to build while documents come in. The inner product of unit vectors is their
+        # cosine and, unlike Elasticsearch's own cosine, allows the zero vector.
+        mapping.field(
+            vector_field(dimension),
+            DenseVector(dims=dimension, index=True, similarity="max_inner_product", index_options={"type": "flat"}),
+        )
+        client.indices.put_mapping(index=self.name, **mapping.to_dict())
+        self._dimensions = (self._dimensions or frozenset()) | {dimension}
+
+    def _mapped(self, client: Elasticsearch) -> frozenset[int]:
+        try:
+            answer = client.indices.get_mapping(index=self.name)
+        except NotFoundError:
+            self._create(client)
+            return frozenset()
+        fields = (name for index in answer.body.values() for name in index["mappings"].get("properties", {}))
+        return frozenset(int(name.removeprefix("vector_")) for name in fields if name.startswith("vector_"))
+
+    def _create(self, client: Elasticsearch) -> None:
+        index = dsl.Index(f"{self.name}-{VERSION}", using=client)
+        index.document(ChunkDocument)
+        index.aliases(**{self.name: {}})
+        index.settings(auto_expand_replicas="0-1")
+        try:
+            index.create()
+        except BadRequestError as error:
+            if error.error != "resource_already_exists_exception":  # made by another process meanwhile
+                raise
+
+
+def key_of(dataset_id: str, document_id: str, chunk_id: str) -> str:
+    """Return the `_id` of a chunk: 32 hex characters, however long the ids are."""
+    return xxhash.xxh3_128_hexdigest("\0".join((dataset_id, document_id, chunk_id)).encode())
+
+
+def action_of(chunk: Chunk, vector: Vector) -> dict[str, Any]:
+    """Return the bulk action that writes a chunk in the place of any earlier state."""
+    dataset_id, document_id, chunk_id = clean(chunk.dataset_id), clean(chunk.document_id), clean(chunk.id)
+    name = clean(chunk.document_name)
+    source = {
+        "dataset_id": dataset_id,
+        "document_id": document_id,
+        "document_name": name,
+        "chunk_id": chunk_id,
+        "parent_id": clean(chunk.parent_id) or None,
+        "available": chunk.available,
+        "manual": chunk.manual,
+        "place": -chunk.created_at if chunk.manual else chunk.order,
+        "created_at": chunk.created_at,
+        "tokens": chunk.token_count,
+        "dimension": len(vector),
+        "name_terms": "" if chunk.manual else name_terms(name),
+        "keyword_terms": indexed(clean("\n".join(chunk.keywords))),
+        "question_terms": indexed(clean("\n".join(chunk.questions))),
+        "content_terms": indexed(clean(chunk.content)),
+        "chunk": {
+            "content": clean(chunk.content),
+            "kind": chunk.kind,
+            "keywords": [clean(keyword) for keyword in chunk.keywords],
+            "questions": [clean(question) for question in chunk.questions],
+            "positions": [[p.page, p.left, p.right, p.top, p.bottom] for p in chunk.positions],
+            "parent_content": clean(chunk.parent_content),
+            "image_id": clean(chunk.image_id),
+            "order": chunk.order,
+        },
+        vector_field(len(vector)): vector,
+    }
+    return {
+        "_op_type": "index",
+        "_id": key_of(dataset_id, document_id, chunk_id),
+        "routing": dataset_id,
+        "_source": source,
+    }
+
+
+def chunk_of(source: dict[str, Any]) -> Chunk:
+    data = source["chunk"]
+    return Chunk(
+        id=source["chunk_id"],
+        dataset_id=source["dataset_id"],
+        document_id=source["document_id"],
+        document_name=source["document_name"],
+        content=data["content"],
+        kind=data["kind"],
+        keywords=tuple(data["keywords"]),
+        questions=tuple(data["questions"]),
+        positions=tuple(Position(*edges) for edges in data["positions"]),
+        parent_id=source["parent_id"] or "",
+        parent_content=data["parent_content"],
+        image_id=data["image_id"],
+        available=source["available"],
+        manual=source["manual"],
+        order=data["order"],
+        token_count=source["tokens"],
+        created_at=source["created_at"],
+    )

@@ -1,0 +1,289 @@
+"""Queries of the Elasticsearch store: filters, paging, and the ranking search with both raw scores.
+
+A search is one request of several parts (msearch): the best text hits, the nearest vectors, in how many chunks each
+term occurs, and a probe for vectors of another length. Chunks that one side found and the other did not return are
+scored by that other side in a second request; where the nearest vectors cover the whole scope, there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from elasticsearch import Elasticsearch
+from elasticsearch.dsl.query import Bool, CombinedFields, Ids, MatchAll, Query, Term, Terms
+
+from ragflow.engine.docstore.analysis import clean, query_terms, term_weight
+from ragflow.engine.docstore.base import NOTHING, Candidates, SearchRequest
+from ragflow.engine.docstore.elastic_index import Index, vector_field
+from ragflow.engine.docstore.elastic_server import refusal
+from ragflow.engine.errors import DimensionMismatch
+
+WINDOW = 10_000
+"""Hits that Elasticsearch returns in one answer, and vectors that it considers; both are its defaults."""
+
+SCAN = 1000
+"""Hits per request when a whole document or dataset is walked through."""
+
+FIELDS = ["name_terms^5", "keyword_terms^15", "question_terms^10", "content_terms"]
+"""Weights of name, keywords, questions and content: 10 : 30 : 20 : 2, as the contract boosts them."""
+
+IDENTITY = ("dataset_id", "document_id", "chunk_id")
+"""No two chunks agree in these, so sorting by them goes through all chunks once."""
+
+MAX_TERMS_PER_CLAUSE = 65_536
+
+Hit = dict[str, Any]
+Body = dict[str, Any]
+
+
+# -- queries -------------------------------------------------------------------------------------------------------
+
+
+def any_of(name: str, values: Iterable[str]) -> Query:
+    """Match documents whose field has one of these values, however many there are."""
+    cleaned = [clean(value) for value in values]
+    parts = range(0, len(cleaned) or 1, MAX_TERMS_PER_CLAUSE)  # no values: one clause, which matches nothing
+    return Bool(should=[Terms(name, cleaned[start : start + MAX_TERMS_PER_CLAUSE]) for start in parts])
+
+
+def within(dataset_id: str, document_id: str | None = None) -> list[Query]:
+    """Match the chunks of a dataset or of one document."""
+    filters: list[Query] = [any_of("dataset_id", [dataset_id])]
+    if document_id is not None:
+        filters.append(any_of("document_id", [document_id]))
+    return filters
+
+
+def text_query(terms: Sequence[str]) -> Query:
+    """Score as text: BM25 over all four fields as if they were one, with their weights."""
+    return CombinedFields(query=" ".join(terms), fields=FIELDS, operator="or")
+
+
+def foreign(dataset_ids: Sequence[str], dimension: int) -> Body:
+    """Search for a chunk of these datasets with a vector of another length."""
+    query = Bool(filter=[any_of("dataset_id", dataset_ids)], must_not=[Term("dimension", {"value": dimension})])
+    return {"query": query.to_dict(), "size": 1, "_source": ["dimension"], "track_total_hits": False}
+
+
+def scan(client: Elasticsearch, index: str, filters: Sequence[Query], **body: Any) -> Iterator[Hit]:
+    """Yield all chunks that pass the filters, in the order of their identity, as many as there are."""
+    sort = [{name: "asc"} for name in IDENTITY]
+    yield from walk(client, index, {"query": Bool(filter=list(filters)).to_dict(), "sort": sort} | body, page=SCAN)
+
+
+def walk(client: Elasticsearch, index: str, body: Body, *, page: int, skip: int = 0) -> Iterator[Hit]:
+    """Yield the hits of a search after the first `skip`, page after page, also those beyond the window.
+
+    The sort of the search must be a total order.
+    """
+    after: Body = {}
+    while True:
+        size, shown = (min(skip, WINDOW), {"_source": False}) if skip else (page, {})
+        part = body | shown | after | {"size": size, "track_total_hits": False}
+        hits = run(client, index, part)["hits"]["hits"]
+        if not skip:
+            yield from hits
+        if len(hits) < size:
+            return
+        skip -= size if skip else 0
+        after = {"search_after": hits[-1]["sort"]}
+
+
+def run(client: Elasticsearch, index: str, body: Body) -> Body:
+    """Search once. An answer that lacks a part of the index is an error, never a shorter answer."""
+    answer: Body = client.search(
+        index=index, search_type="dfs_query_then_fetch", allow_partial_search_results=False, body=body
+    ).body
+    return answer
+
+
+def run_all(client: Elasticsearch, index: str, searches: Mapping[str, Body]) -> dict[str, Body]:
+    """Run several searches in one request; return their answers by name."""
+    lines: list[Body] = []
+    for body in searches.values():
+        header = {"index": index, "allow_partial_search_results": False}
+        if "knn" not in body:
+            header["search_type"] = "dfs_query_then_fetch"  # one idf, on however many shards
+        lines += [header, body]
+    answers = client.msearch(searches=lines).body["responses"]
+    for answer in answers:
+        if "error" in answer:
+            raise refusal(answer["status"], answer["error"])
+    return dict(zip(searches, answers, strict=True))
+
+
+# -- term weights --------------------------------------------------------------------------------------------------
+
+
+def statistics(terms: Sequence[str]) -> Body:
+    """Count the chunks of the store, and those that hold each term."""
+    filters = [Term("terms", {"value": term}).to_dict() for term in terms]
+    return {
+        "query": MatchAll().to_dict(),
+        "size": 0,
+        "track_total_hits": True,
+        "aggs": {"terms": {"filters": {"filters": filters}}},
+    }
+
+
+def weights_of(answer: Body) -> list[float]:
+    """Return the weight of each term from an answer to `statistics`."""
+    total = answer["hits"]["total"]["value"]
+    return [term_weight(total, bucket["doc_count"]) for bucket in answer["aggregations"]["terms"]["buckets"]]
+
+
+# -- ranking -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Found:
+    """What the searches returned so far, by `_id`."""
+
+    fields: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
+    bm25: dict[str, float] = field(default_factory=dict)
+    matched: dict[str, list[str]] = field(default_factory=dict)  # numbers of the query's terms
+    cosine: dict[str, float] = field(default_factory=dict)
+
+    def add_text(self, hits: Iterable[Hit]) -> None:
+        for hit in hits:
+            key = hit["_id"]
+            self.fields[key] = hit["fields"]
+            self.bm25[key] = hit["_score"]
+            self.matched[key] = hit["matched_queries"]
+
+    def add_vectors(self, hits: Iterable[Hit]) -> None:
+        for hit in hits:
+            self.fields[hit["_id"]] = hit["fields"]
+            self.cosine[hit["_id"]] = _cosine(hit["_score"])
+
+
+class _Question:
+    """A search request as bodies of searches."""
+
+    def __init__(self, request: SearchRequest, *, vectors_exist: bool) -> None:
+        self.terms = query_terms(clean(request.text))
+        self.vector = request.vector if vectors_exist else None
+        self.text_limit = min(request.text_limit, WINDOW)
+        self.top_k = min(request.top_k, WINDOW)
+        self._scope: list[Query] = [any_of("dataset_id", request.dataset_ids)]
+        if request.document_ids is not None:
+            self._scope.append(any_of("document_id", request.document_ids))
+        if request.only_available:
+            self._scope.append(Term("available", {"value": True}))
+
+    def text(self, limit: int, only: Sequence[Query] = ()) -> Body:
+        named = [Term("terms", {"value": term, "_name": str(number)}) for number, term in enumerate(self.terms)]
+        filters = [*self._scope, *only, Bool(should=named)]
+        query = Bool(must=[text_query(self.terms)], filter=filters)
+        return _returning(limit) | {"query": query.to_dict(), "track_total_hits": False}
+
+    def nearest(self, limit: int, only: Sequence[Query] = ()) -> Body:
+        assert self.vector is not None
+        knn = {
+            "field": vector_field(len(self.vector)),
+            "query_vector": self.vector.tolist(),
+            "k": limit,
+            "num_candidates": limit,
+            "filter": [query.to_dict() for query in (*self._scope, *only)],
+        }
+        return _returning(limit) | {"knn": knn, "track_total_hits": False}
+
+
+def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candidates:
+    """Rank the chunks of the datasets; see `DocStore.search`."""
+    if not request.dataset_ids or request.document_ids == ():
+        return NOTHING
+    dimension = None if request.vector is None else len(request.vector)
+    question = _Question(request, vectors_exist=dimension is not None and index.holds(client, dimension))
+    searches: dict[str, Body] = {}
+    if dimension is not None:
+        searches["foreign"] = foreign(request.dataset_ids, dimension)
+    if question.terms:
+        searches["statistics"] = statistics(question.terms)
+        searches["text"] = question.text(question.text_limit)
+    if question.vector is not None:
+        searches["nearest"] = question.nearest(question.top_k)
+    if not searches:
+        return NOTHING
+    answers = run_all(client, index.name, searches)
+    for hit in _hits(answers, "foreign"):
+        raise DimensionMismatch(
+            f"The question's vector has {dimension} numbers, those of the dataset {hit['_source']['dimension']}."
+            " The dataset was made with another embedding model."
+        )
+
+    found = _Found()
+    found.add_text(_hits(answers, "text"))
+    found.add_vectors(_hits(answers, "nearest"))
+    _complete(client, index.name, question, found)
+    weights = weights_of(answers["statistics"]) if question.terms else []
+    return _candidates(found, request.dataset_ids, weights, scored_by_vector=question.vector is not None)
+
+
+def _complete(client: Elasticsearch, index: str, question: _Question, found: _Found) -> None:
+    """Get the score that each side owes for chunks that only the other side returned."""
+    searches: dict[str, Body] = {}
+    if question.vector is not None and (only_text := [key for key in found.bm25 if key not in found.cosine]):
+        searches["nearest"] = question.nearest(len(only_text), only=[Ids(values=only_text)])
+    text_was_cut = len(found.bm25) == question.text_limit
+    if text_was_cut and (only_vector := [key for key in found.cosine if key not in found.bm25]):
+        searches["text"] = question.text(len(only_vector), only=[Ids(values=only_vector)])
+    if searches:
+        answers = run_all(client, index, searches)
+        found.add_text(_hits(answers, "text"))
+        found.add_vectors(_hits(answers, "nearest"))
+
+
+def _candidates(
+    found: _Found, dataset_ids: Sequence[str], weights: Sequence[float], *, scored_by_vector: bool
+) -> Candidates:
+    # A chunk that vanished between two requests has no cosine: it is no candidate any more.
+    keys = [key for key in found.fields if not scored_by_vector or key in found.cosine]
+    rows = [found.fields[key] for key in keys]
+    first_place = {clean(dataset_id): place for place, dataset_id in reversed(list(enumerate(dataset_ids)))}
+    documents: dict[tuple[str, str], tuple[int, str]] = {}
+    parents: dict[str, int] = {}
+    total = sum(weights)
+
+    def document(row: Mapping[str, list[str]]) -> int:
+        key = (row["dataset_id"][0], row["document_id"][0])
+        return documents.setdefault(key, (len(documents), row["document_name"][0]))[0]
+
+    def parent(row: Mapping[str, list[str]]) -> int:
+        return parents.setdefault(row["parent_id"][0], len(parents) + 1) if "parent_id" in row else 0
+
+    def term(key: str) -> float:
+        matched = found.matched.get(key, ())
+        return min(sum(weights[int(number)] for number in matched) / total, 1.0) if matched else 0.0
+
+    size = len(keys)
+    handles = ((row["dataset_id"][0], key) for row, key in zip(rows, keys, strict=True))
+    document_numbers = np.fromiter(map(document, rows), np.int64, size)
+    return Candidates(
+        handles=np.fromiter(handles, np.object_, size),
+        term=np.fromiter(map(term, keys), np.float64, size),
+        bm25=np.fromiter((found.bm25.get(key, 0.0) for key in keys), np.float64, size),
+        cosine=np.fromiter((found.cosine.get(key, 0.0) for key in keys), np.float64, size),
+        dataset=np.fromiter((first_place[row["dataset_id"][0]] for row in rows), np.int64, size),
+        document=document_numbers,
+        parent=np.fromiter(map(parent, rows), np.int64, size),
+        documents=tuple((document_id, name) for (_, document_id), (_, name) in documents.items()),
+    )
+
+
+def _returning(limit: int) -> Body:
+    return {"size": limit, "_source": False, "docvalue_fields": [*IDENTITY[:2], "document_name", "parent_id"]}
+
+
+def _hits(answers: Mapping[str, Body], name: str) -> list[Hit]:
+    hits: list[Hit] = answers[name]["hits"]["hits"] if name in answers else []
+    return hits
+
+
+def _cosine(score: float) -> float:
+    """Return the inner product that Elasticsearch made this positive score of."""
+    product = score - 1 if score >= 1 else 1 - 1 / score
+    return min(max(product, -1.0), 1.0)
