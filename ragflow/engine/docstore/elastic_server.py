@@ -66,11 +66,6 @@ class Server:
             "port": port,
             "path_prefix": parts.path,
         }
-            "scheme": parts.scheme,
-            "host": parts.hostname,
-            "port": port,
-            "path_prefix": parts.path,
-        }
         self._options: dict[str, Any] = {name: options[name] for name in ("api_key", "ca_certs") if name in options}
         if parts.username and "api_key" not in options:
             self._options["basic_auth"] = (unquote(parts.username), unquote(parts.password or ""))
