@@ -9,6 +9,9 @@ from __future__ import annotations
 import sys
 import warnings
 
+# Workers share nothing but the queue and the database, so they have no need to talk to each other.
+ALONE = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+
 
 def main() -> int:
     from celery.platforms import SecurityWarning
@@ -20,7 +23,7 @@ def main() -> int:
     app.loader.import_default_modules()
     from django.conf import settings
 
-    worker = app.Worker(pool="threads", concurrency=settings.WORKERS, loglevel="WARNING", quiet=True)
+    worker = app.Worker(pool="threads", concurrency=settings.WORKERS, loglevel="WARNING", quiet=True, **ALONE)
     worker.start()
     return int(worker.exitcode or 0)
 
