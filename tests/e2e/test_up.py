@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.e2e.processes import children_of, is_running, until
@@ -81,7 +81,7 @@ def start(tmp_path):
 def test_the_first_start_gives_what_is_needed_and_the_second_makes_nothing_again(start):
     installation = start("--demo")
     assert "Shown this once:" in installation.output
-    assert httpx.get(f"{installation.origin}/v1/system/ping").text == "pong"
+    assert httpx2.get(f"{installation.origin}/v1/system/ping").text == "pong"
     assert_examples_work(installation)
     family = installation.children.values()
     assert installation.stop() == 0
@@ -90,7 +90,7 @@ def test_the_first_start_gives_what_is_needed_and_the_second_makes_nothing_again
     again = start("--demo")
     assert "Shown this once:" not in again.output
     assert not any("ragflow-" in line for line in again.output)
-    assert httpx.get(f"{again.origin}/v1/system/ping").text == "pong"
+    assert httpx2.get(f"{again.origin}/v1/system/ping").text == "pong"
     assert again.stop() == 0
 
 
@@ -119,7 +119,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(start):
 def test_work_goes_on_after_a_worker_was_killed(start):
     installation = start()
     url = f"{installation.origin}/api/v1"
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {installation.token()}"}) as client:
+    with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {installation.token()}"}) as client:
         dataset = client.post("/datasets", json={"name": "Space"}).json()["data"]["id"]
         files = {"file": ("mars.txt", b"Mars has two moons, Phobos and Deimos.")}
         document = client.post(f"/datasets/{dataset}/documents", files=files).json()["data"][0]["id"]
