@@ -78,8 +78,6 @@ POINTS = ["claim", "parse", "embed", "store", "old chunks", "finish", "in the la
 @pytest.fixture
 def killed(tmp_path):
     """Return a function that runs a task in a process which dies at a point."""
-    if connection.vendor != "sqlite":
-        pytest.skip("The process is given the test's SQLite file.")
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
 

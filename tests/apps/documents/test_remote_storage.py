@@ -1,0 +1,44 @@
+"""A file storage without local paths, as S3 is one."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.files.storage import InMemoryStorage, Storage, default_storage
+
+
+class RemoteStorage(InMemoryStorage):
+    path = Storage.path  # raises NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def remote(engine, settings):
+    settings.STORAGES = settings.STORAGES | {"default": {"BACKEND": f"{__name__}.RemoteStorage", "OPTIONS": {}}}
+
+
+def test_from_upload_to_deletion(api, base, dataset, parsed, document_of, store):
+    id_ = parsed("fox.txt", b"The quick brown fox.")
+    assert document_of(id_)["run"] == "DONE", document_of(id_)["progress_msg"]
+    assert store.count(dataset["id"]).chunks == 1
+    response = api.get(f"{base}/documents/{id_}")
+    assert b"".join(response.streaming_content) == b"The quick brown fox."
+    location = document_of(id_)["location"]
+    assert default_storage.exists(location)
+    assert api.call("DELETE", f"{base}/documents", {"ids": [id_]})["code"] == 0
+    assert not default_storage.exists(location)
+
+
+def test_deleting_a_dataset(api, dataset, upload):
+    upload("a.txt", "b.txt")
+    assert api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"]]})["code"] == 0
+    assert not default_storage.exists(dataset["id"]) or default_storage.listdir(dataset["id"]) == ([], [])
+    empty = api.create_dataset()["id"]
+    assert api.call("DELETE", "/api/v1/datasets", {"ids": [empty]})["code"] == 0
+
+
+def test_a_missing_file(api, base, parsed, upload, document_of, run_tasks):
+    (id_,) = upload("gone.txt")
+    default_storage.delete(document_of(id_)["location"])
+    api.call("POST", f"{base}/chunks", {"document_ids": [id_]})
+    run_tasks()
+    assert "missing from the file storage" in document_of(id_)["progress_msg"]
+    assert api.call("GET", f"{base}/documents/{id_}")["message"] == "This file is empty."
