@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -154,7 +154,7 @@ class SecretAdmin(admin.ModelAdmin):
     """Tokens of either kind: issued and revoked here, never edited into something else, shown once."""
 
     always_readonly: tuple[str, ...] = ("prefix", "last_used_at", "revoked_at", "created_at")
-    list_select_related: tuple[str, ...] = ("tenant",)
+    list_select_related: ClassVar[tuple[str, ...]] = ("tenant",)
     list_filter = ("tenant",)
     autocomplete_fields = ("tenant",)
     actions = ("revoke",)
@@ -208,7 +208,7 @@ class APITokenAdmin(SecretAdmin):
 @admin.register(ShareToken)
 class ShareTokenAdmin(SecretAdmin):
     list_display = ("prefix", "tenant", "api_token", "state", "expires_at", "last_used_at", "created_at")
-    list_select_related = ("tenant", "api_token")
+    list_select_related: ClassVar[tuple[str, ...]] = ("tenant", "api_token")
     search_fields = ("prefix", "tenant__name")
     always_readonly = (*SecretAdmin.always_readonly, "api_token")
 

@@ -61,8 +61,8 @@ def public_key() -> str:
 def _ciphertext(field: str) -> bytes | None:
     """Return the bytes behind lenient base64, None unless they are as many as the key's."""
     try:
-        content = base64.b64decode(field)
-    except (binascii.Error, ValueError):
+        content = base64.b64decode(field.encode("utf-8", "replace"))
+    except binascii.Error:
         return None
     return content if len(content) * 8 == _private_key().key_size else None
 

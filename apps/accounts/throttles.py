@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import time
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -38,7 +38,7 @@ def requests_of_token(count: int) -> Limit:
 
 def hit(limit: Limit, subject: str) -> None:
     """Count one more. Raises TooManyRequests once the limit is passed, until the window ends."""
-    now = time.time()
+    now = time()
     window = math.floor(now / limit.seconds)
     ends = (window + 1) * limit.seconds
     if _count(_key(limit, subject, window), ends) > limit.count:
@@ -51,7 +51,7 @@ def failures_count(*limits: tuple[Limit, str]) -> Iterator[None]:
 
     It is counted before and taken back afterwards, so that attempts at the same time cannot all slip through.
     """
-    window_of = {limit: math.floor(time.time() / limit.seconds) for limit, _ in limits}
+    window_of = {limit: math.floor(time() / limit.seconds) for limit, _ in limits}
     for limit, subject in limits:
         hit(limit, subject)
     yield
