@@ -18,7 +18,7 @@ from elasticsearch.helpers import streaming_bulk
 
 from ragflow.engine.docstore.analysis import clean, name_terms, query_terms
 from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
-from ragflow.engine.docstore.elastic_index import NOT_SHOWN, Index, action_of, chunk_of
+from ragflow.engine.docstore.elastic_index import NOT_SHOWN, Index, action_of, chunk_of, key_of
 from ragflow.engine.docstore.elastic_search import (
     SCAN,
     WINDOW,
@@ -252,7 +252,7 @@ class ElasticDocStore:
     def load(self, handles: Sequence[Any]) -> list[Chunk | None]:
         if not len(handles):
             return []
-        wanted = [{"_id": key, "routing": dataset_id} for dataset_id, key in handles]
+        wanted = [{"_id": key_of(*handle), "routing": handle[0]} for handle in handles]
         with self._session() as client:
             answer = client.mget(index=self._index.name, docs=wanted, source_excludes=NOT_SHOWN)
         return [chunk_of(found["_source"]) if found.get("found") else None for found in answer["docs"]]

@@ -14,15 +14,19 @@ from typing import Any
 import numpy as np
 from elasticsearch import Elasticsearch
 from elasticsearch.dsl.query import Bool, CombinedFields, Ids, MatchAll, Query, Term, Terms
+from numpy.typing import NDArray
 
 from ragflow.engine.docstore.analysis import clean, query_terms, term_weight
 from ragflow.engine.docstore.base import NOTHING, Candidates, SearchRequest
-from ragflow.engine.docstore.elastic_index import Index, vector_field
+from ragflow.engine.docstore.elastic_index import Index, key_of, vector_field
 from ragflow.engine.docstore.elastic_server import refusal
 from ragflow.engine.errors import DimensionMismatch
 
 WINDOW = 10_000
 """Hits that Elasticsearch returns in one answer, and vectors that it considers; both are its defaults."""
+
+TEXT_HITS = 4000
+"""Text hits of a search at most. Each costs a row in two answers: 10,000 take longer than all the rest."""
 
 SCAN = 1000
 """Hits per request when a whole document or dataset is walked through."""
@@ -138,26 +142,34 @@ def weights_of(answer: Body) -> list[float]:
 # -- ranking -------------------------------------------------------------------------------------------------------
 
 
+Key = tuple[str, str, str]
+Row = Mapping[str, list[str]]
+
+
 @dataclass(slots=True, eq=False)
 class _Found:
-    """What the searches returned so far, by `_id`."""
+    """What the searches returned so far, by identity of the chunk."""
 
-    fields: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
-    bm25: dict[str, float] = field(default_factory=dict)
-    matched: dict[str, list[str]] = field(default_factory=dict)  # numbers of the query's terms
-    cosine: dict[str, float] = field(default_factory=dict)
+    rows: dict[Key, Row] = field(default_factory=dict)
+    bm25: dict[Key, float] = field(default_factory=dict)
+    matched: dict[Key, list[str]] = field(default_factory=dict)  # numbers of the query's terms
+    cosine: dict[Key, float] = field(default_factory=dict)
 
     def add_text(self, hits: Iterable[Hit]) -> None:
         for hit in hits:
-            key = hit["_id"]
-            self.fields[key] = hit["fields"]
+            key = self._add_row(hit)
             self.bm25[key] = hit["_score"]
             self.matched[key] = hit["matched_queries"]
 
     def add_vectors(self, hits: Iterable[Hit]) -> None:
         for hit in hits:
-            self.fields[hit["_id"]] = hit["fields"]
-            self.cosine[hit["_id"]] = _cosine(hit["_score"])
+            self.cosine[self._add_row(hit)] = _cosine(hit["_score"])
+
+    def _add_row(self, hit: Hit) -> Key:
+        row = hit["fields"]
+        key = (row["dataset_id"][0], row["document_id"][0], row["chunk_id"][0])
+        self.rows[key] = row
+        return key
 
 
 class _Question:
@@ -166,7 +178,7 @@ class _Question:
     def __init__(self, request: SearchRequest, *, vectors_exist: bool) -> None:
         self.terms = query_terms(clean(request.text))
         self.vector = request.vector if vectors_exist else None
-        self.text_limit = min(request.text_limit, WINDOW)
+        self.text_limit = min(request.text_limit, TEXT_HITS)
         self.top_k = min(request.top_k, WINDOW)
         self._scope: list[Query] = [any_of("dataset_id", request.dataset_ids)]
         if request.document_ids is not None:
@@ -178,7 +190,7 @@ class _Question:
         named = [Term("terms", {"value": term, "_name": str(number)}) for number, term in enumerate(self.terms)]
         filters = [*self._scope, *only, Bool(should=named)]
         query = Bool(must=[text_query(self.terms)], filter=filters)
-        return _returning(limit) | {"query": query.to_dict(), "track_total_hits": False}
+        return _returning(limit) | {"query": query.to_dict()}
 
     def nearest(self, limit: int, only: Sequence[Query] = ()) -> Body:
         assert self.vector is not None
@@ -189,7 +201,7 @@ class _Question:
             "num_candidates": limit,
             "filter": [query.to_dict() for query in (*self._scope, *only)],
         }
-        return _returning(limit) | {"knn": knn, "track_total_hits": False}
+        return _returning(limit) | {"knn": knn}
 
 
 def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candidates:
@@ -226,11 +238,11 @@ def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candi
 def _complete(client: Elasticsearch, index: str, question: _Question, found: _Found) -> None:
     """Get the score that each side owes for chunks that only the other side returned."""
     searches: dict[str, Body] = {}
-    if question.vector is not None and (only_text := [key for key in found.bm25 if key not in found.cosine]):
-        searches["nearest"] = question.nearest(len(only_text), only=[Ids(values=only_text)])
-    text_was_cut = len(found.bm25) == question.text_limit
-    if text_was_cut and (only_vector := [key for key in found.cosine if key not in found.bm25]):
-        searches["text"] = question.text(len(only_vector), only=[Ids(values=only_vector)])
+    if question.vector is not None and (only_text := found.bm25.keys() - found.cosine.keys()):
+        searches["nearest"] = question.nearest(len(only_text), only=[_these(only_text)])
+    text_was_cut = bool(found.bm25) and len(found.bm25) == question.text_limit
+    if text_was_cut and (only_vector := found.cosine.keys() - found.bm25.keys()):
+        searches["text"] = question.text(len(only_vector), only=[_these(only_vector)])
     if searches:
         answers = run_all(client, index, searches)
         found.add_text(_hits(answers, "text"))
@@ -240,42 +252,51 @@ def _complete(client: Elasticsearch, index: str, question: _Question, found: _Fo
 def _candidates(
     found: _Found, dataset_ids: Sequence[str], weights: Sequence[float], *, scored_by_vector: bool
 ) -> Candidates:
-    # A chunk that vanished between two requests has no cosine: it is no candidate any more.
-    keys = [key for key in found.fields if not scored_by_vector or key in found.cosine]
-    rows = [found.fields[key] for key in keys]
-    first_place = {clean(dataset_id): place for place, dataset_id in reversed(list(enumerate(dataset_ids)))}
-    documents: dict[tuple[str, str], tuple[int, str]] = {}
-    parents: dict[str, int] = {}
-    total = sum(weights)
-
-    def document(row: Mapping[str, list[str]]) -> int:
-        key = (row["dataset_id"][0], row["document_id"][0])
-        return documents.setdefault(key, (len(documents), row["document_name"][0]))[0]
-
-    def parent(row: Mapping[str, list[str]]) -> int:
-        return parents.setdefault(row["parent_id"][0], len(parents) + 1) if "parent_id" in row else 0
-
-    def term(key: str) -> float:
-        matched = found.matched.get(key, ())
-        return min(sum(weights[int(number)] for number in matched) / total, 1.0) if matched else 0.0
-
+    # A chunk deleted between two requests has no cosine: it is no candidate any more.
+    keys = [key for key in found.rows if not scored_by_vector or key in found.cosine]
+    rows = [found.rows[key] for key in keys]
     size = len(keys)
-    handles = ((row["dataset_id"][0], key) for row, key in zip(rows, keys, strict=True))
-    document_numbers = np.fromiter(map(document, rows), np.int64, size)
+    first_place = {clean(dataset_id): place for place, dataset_id in reversed(list(enumerate(dataset_ids)))}
+    documents: dict[tuple[str, str], int] = {}
+    names: list[tuple[str, str]] = []
+    for key, row in zip(keys, rows, strict=True):
+        if documents.setdefault(key[:2], len(names)) == len(names):
+            names.append((key[1], row["document_name"][0]))
     return Candidates(
-        handles=np.fromiter(handles, np.object_, size),
-        term=np.fromiter(map(term, keys), np.float64, size),
+        handles=np.fromiter(keys, np.object_, size),
+        term=_shares([found.matched.get(key, ()) for key in keys], weights),
         bm25=np.fromiter((found.bm25.get(key, 0.0) for key in keys), np.float64, size),
         cosine=np.fromiter((found.cosine.get(key, 0.0) for key in keys), np.float64, size),
-        dataset=np.fromiter((first_place[row["dataset_id"][0]] for row in rows), np.int64, size),
-        document=document_numbers,
-        parent=np.fromiter(map(parent, rows), np.int64, size),
-        documents=tuple((document_id, name) for (_, document_id), (_, name) in documents.items()),
+        dataset=np.fromiter((first_place[key[0]] for key in keys), np.int64, size),
+        document=np.fromiter((documents[key[:2]] for key in keys), np.int64, size),
+        parent=_parent_numbers(rows),
+        documents=tuple(names),
     )
 
 
+def _shares(matched: Sequence[Sequence[str]], weights: Sequence[float]) -> NDArray[np.float64]:
+    """Return the share of the query's weight that each chunk holds; `matched` has the numbers of its terms."""
+    total = sum(weights)
+    shares = (sum(weights[int(number)] for number in numbers) / total if numbers else 0.0 for numbers in matched)
+    return np.minimum(np.fromiter(shares, np.float64, len(matched)), 1.0)
+
+
+def _parent_numbers(rows: Sequence[Row]) -> NDArray[np.int64]:
+    numbers: dict[str, int] = {}
+    parents = (row["parent_id"][0] if "parent_id" in row else None for row in rows)
+    return np.fromiter(
+        (numbers.setdefault(parent, len(numbers) + 1) if parent else 0 for parent in parents), np.int64, len(rows)
+    )
+
+
+def _these(keys: Iterable[Key]) -> Query:
+    return Ids(values=[key_of(*key) for key in keys])
+
+
 def _returning(limit: int) -> Body:
-    return {"size": limit, "_source": False, "docvalue_fields": [*IDENTITY[:2], "document_name", "parent_id"]}
+    fields = [*IDENTITY, "document_name", "parent_id"]
+    # From columns alone: reading the stored `_id` of a thousand hits takes as long as finding them.
+    return {"size": limit, "stored_fields": "_none_", "docvalue_fields": fields, "track_total_hits": False}
 
 
 def _hits(answers: Mapping[str, Body], name: str) -> list[Hit]:

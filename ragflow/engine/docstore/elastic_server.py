@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -51,11 +52,11 @@ class Server:
     def __init__(self, url: str) -> None:
         try:
             parts = urlsplit(url)
-            port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+            port = parts.port
         except ValueError as error:
             raise StoreError("ELASTICSEARCH_URL is not a URL: its host or port cannot be read.") from error
         options = dict(parse_qsl(parts.query))
-        if port is None or not parts.hostname:
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
             raise StoreError("ELASTICSEARCH_URL must look like http://host:9200 or https://user:password@host.")
         if unknown := set(options) - OPTIONS:
             raise StoreError(f"ELASTICSEARCH_URL has an unknown option: {min(unknown)}.")
@@ -63,12 +64,13 @@ class Server:
         self._node: dict[str, str | int] = {
             "scheme": parts.scheme,
             "host": parts.hostname,
-            "port": port,
+            "port": port or DEFAULT_PORTS[parts.scheme],
             "path_prefix": parts.path,
         }
-        self._options: dict[str, Any] = {name: options[name] for name in ("api_key", "ca_certs") if name in options}
+        self._ca_certs = options.get("ca_certs") if parts.scheme == "https" else None
+        self._identity: dict[str, Any] = {"api_key": options.get("api_key")}
         if parts.username and "api_key" not in options:
-            self._options["basic_auth"] = (unquote(parts.username), unquote(parts.password or ""))
+            self._identity = {"basic_auth": (unquote(parts.username), unquote(parts.password or ""))}
         self._client: Elasticsearch | None = None
         self._owner = 0
 
@@ -82,10 +84,13 @@ class Server:
         return client
 
     def _connect(self) -> Elasticsearch:
-        try:
-            return Elasticsearch([self._node], serializer=OrjsonSerializer(), request_timeout=TIMEOUT, **self._options)
-        except (ValueError, OSError) as error:  # the file of ca_certs
-            raise StoreError("The certificate that ELASTICSEARCH_URL names in ca_certs cannot be read.") from error
+        options = dict(self._identity)
+        if self._ca_certs:
+            try:
+                options["ssl_context"] = ssl.create_default_context(cafile=self._ca_certs)
+            except OSError as error:
+                raise StoreError("The certificates that ELASTICSEARCH_URL names in ca_certs cannot be read.") from error
+        return Elasticsearch([self._node], serializer=OrjsonSerializer(), request_timeout=TIMEOUT, **options)
 
     def close(self) -> None:
         client, self._client = self._client, None
