@@ -72,7 +72,7 @@ constraints:
 	cp requirements/*.txt "$$scratch"; : > "$$scratch/constraints.txt"; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
 	"$$scratch/venv/bin/python" -m pip --disable-pip-version-check --quiet install -r "$$scratch/dev.txt"; \
-	"$$scratch/venv/bin/python" -m pip freeze > requirements/constraints.txt
+	"$$scratch/venv/bin/python" -m pip freeze | LC_ALL=C sort -f > requirements/constraints.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
