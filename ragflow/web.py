@@ -160,11 +160,8 @@ class Server(server.Server):  # type: ignore[misc]
     async def _drain(self) -> None:
         for listener in self.listeners:
             listener.addCallback(lambda port: port.stopListening())
-        running = {
-            protocol: details["application_instance"]
-            for protocol, details in self.connections.items()
-            if "application_instance" in details
-        }
+        tasks = {protocol: details.get("application_instance") for protocol, details in self.connections.items()}
+        running = {protocol: task for protocol, task in tasks.items() if task is not None and not task.done()}
         if not running:
             return
         log.info("Stopping; %d requests are running", len(running))
