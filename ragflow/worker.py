@@ -9,12 +9,9 @@ from __future__ import annotations
 import sys
 import warnings
 
-# Workers share nothing but the queue and the database, so they have no need to talk to each other.
-ALONE = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
-
 
 def main() -> int:
-    from celery.platforms import SecurityWarning
+    from celery.exceptions import SecurityWarning
 
     from ragflow.celery import app
 
@@ -23,7 +20,16 @@ def main() -> int:
     app.loader.import_default_modules()
     from django.conf import settings
 
-    worker = app.Worker(pool="threads", concurrency=settings.WORKERS, loglevel="WARNING", quiet=True, **ALONE)
+    worker = app.Worker(
+        pool="threads",
+        concurrency=settings.WORKERS,
+        loglevel="WARNING",
+        quiet=True,
+        # Workers share nothing but the queue and the database, so they have no need to talk to each other.
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
     worker.start()
     return int(worker.exitcode or 0)
 

@@ -41,7 +41,7 @@ def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
 def _default() -> dict[str, Any]:
     if not DATABASE_URL:
         return _sqlite({"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "ragflow.sqlite3"})
-    options = dict(dj_database_url.parse(DATABASE_URL))
+    options: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
     if options["ENGINE"].endswith("sqlite3"):
         return _sqlite(options)
     if options["ENGINE"].endswith("postgresql"):

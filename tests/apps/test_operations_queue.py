@@ -47,10 +47,10 @@ def expire_leases():
 
 @pytest.mark.django_db(transaction=True)
 class TestEnqueue:
-    def test_in_a_transaction_that_fails_it_leaves_nothing(self):
-        with pytest.raises(RuntimeError), transaction.atomic():
+    def test_in_a_transaction_that_is_rolled_back_it_leaves_nothing(self):
+        with transaction.atomic():
             enqueue(TASK, "a" * 32)
-            raise RuntimeError
+            transaction.set_rollback(True)
 
         assert not BrokerMessage.objects.exists()
 
@@ -177,7 +177,6 @@ class TestDelivery:
         for name in names:
             enqueue(TASK, name)
         seen: list[str] = []
-        failures: list[BaseException] = []
 
         def work():
             try:
@@ -185,8 +184,6 @@ class TestDelivery:
                     while message := receive():
                         seen.append(task_id(message))
                         message.ack()
-            except BaseException as error:
-                failures.append(error)
             finally:
                 connection.close()
 
@@ -196,7 +193,6 @@ class TestDelivery:
         for thread in threads:
             thread.join()
 
-        assert not failures
         assert sorted(seen) == names
         assert not BrokerMessage.objects.exists()
 
