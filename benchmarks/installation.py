@@ -37,11 +37,13 @@ class Installation:
     def __enter__(self) -> Self:
         folder = self._log.parent
         folder.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
         self._wait_until_ready()
+        self.start_seconds = time.monotonic() - started
         token = self.manage("create_token", "--email", "benchmark@example.org").strip()
         self.headers = {"Authorization": f"Bearer {token}"}
         return self
