@@ -17,6 +17,7 @@ from drf_spectacular.views import (
 from ragflow.streaming import api
 
 TOKEN = "APIToken"  # noqa: S105 -- the name of the scheme
+SESSION = "SessionToken"
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -25,6 +26,24 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "An API token: `ragflow-...`"}
+
+
+class LoginOrTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The web API takes a session token or an API token."""
+
+    target_class = "apps.accounts.authentication.LoginOrKeyAuthentication"
+    name = SESSION
+
+    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[str]]]:
+        return [{TOKEN: []}, {SESSION: []}]
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "What a login answers in its `Authorization` header, as it is.",
+        }
 
 
 def fold_in_streaming_half(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:

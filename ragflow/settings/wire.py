@@ -53,5 +53,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["ragflow.openapi.fold_in_streaming_half"],
     "COMPONENT_SPLIT_REQUEST": True,
     # The document is for programs; a browser's session is no way for them.
-    "AUTHENTICATION_WHITELIST": ["apps.accounts.authentication.APITokenAuthentication"],
+    "AUTHENTICATION_WHITELIST": [
+        "apps.accounts.authentication.APITokenAuthentication",
+        "apps.accounts.authentication.LoginOrKeyAuthentication",
+    ],
 }
