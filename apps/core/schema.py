@@ -24,7 +24,8 @@ class EnvelopeSchema(AutoSchema):
     def get_operation_id(self) -> str:
         resource = type(self.view).__name__.removesuffix("ViewSet").removesuffix("Views")
         action = getattr(self.view, "action", None)
-        actions = list((getattr(self.view, "action_map", None) or {}).values())
+        routed = getattr(self.view, "action_map", None) or {}
+        actions = [name for method, name in routed.items() if method != "head"]  # DRF adds it with the first request
         words = [resource, action] if actions.count(action) == 1 else [resource, action, self.method]
         return "_".join(word for word in words if word).lower()
 
