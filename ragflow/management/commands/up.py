@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -13,8 +13,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from ragflow.management.demo import Demo, seed
 from ragflow.supervisor import Plan
+
+if TYPE_CHECKING:
+    from ragflow.management.demo import Demo
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
@@ -34,7 +36,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         port = _free_port()
         self._migrate()
-        found = seed(self.stdout.write) if demo else None
+        found = self._seed() if demo else None
         connections.close_all()
         self.stdout.write("Starting…")
         sys.stdout.flush()
@@ -54,6 +56,11 @@ class Command(BaseCommand):
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             self.stdout.write("Preparing the database…")
             call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+
+    def _seed(self) -> Demo | None:
+        from ragflow.management.demo import seed  # what it needs takes a while to import
+
+        return seed(self.stdout.write)
 
 
 def _free_port() -> int:
