@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
@@ -25,7 +26,7 @@ def principal_of_header(header: str | None) -> Principal:
 
     Raises AuthorizationMissing, AuthorizationMalformed, InvalidAPIKey, and TooManyRequests for a token with a limit.
     """
-    if not header or not header.strip():
+    if settings.API_TOKENS_CLOSED or not header or not header.strip():
         raise AuthorizationMissing
     words = header.split()
     if len(words) < 2:

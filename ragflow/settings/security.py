@@ -32,6 +32,9 @@ REGISTRATION_OPEN = _security.flag("RAGFLOW_REGISTRATION", False, help="Whether 
 SESSION_SECONDS = 3600 * _security.integer(
     "RAGFLOW_SESSION_HOURS", 336, minimum=24, help="Hours after which a login has to be repeated."
 )
+API_TOKENS_CLOSED = bool(
+    _security.text("DISABLE_SDK", help="Any value: the public API (/api/v1/...) takes no API tokens.")
+)
 RSA_PRIVATE_KEY = _security.text(
     "RAGFLOW_RSA_PRIVATE_KEY",
     secret=True,
@@ -67,6 +70,7 @@ CSRF_TRUSTED_ORIGINS = [
 ]
 X_FRAME_OPTIONS = "DENY"
 
+AUTHENTICATION_BACKENDS = ["apps.accounts.backends.PasswordBackend"]
 PASSWORD_HASHERS = [
     "apps.accounts.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.ScryptPasswordHasher",

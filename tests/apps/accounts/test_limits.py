@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 from django.db import connections
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from apps.accounts import services, throttles
 from apps.accounts.models import RateCounter
@@ -84,6 +84,19 @@ def test_guessing_a_password(ada: Web, anonymous: Web, profile: str):
     assert ada.call("GET", "/v1/user/info")["code"] == 0  # who is logged in stays so
     answer = ada.call("POST", "/v1/user/setting", {"password": encrypted(PASSWORD)})
     assert answer["status"] == 429
+
+
+def test_guessing_at_the_admin_pages(ada: Web, anonymous: Web):
+    def enter(password: str) -> int:
+        return Client().post("/admin/login/", {"username": "Ada@example.org", "password": password}).status_code
+
+    ada.user.is_staff = True
+    ada.user.save()
+    assert enter(PASSWORD) == 302
+    for _ in range(throttles.LOGIN_OF_ACCOUNT.count):
+        assert enter("wrong") == 200
+    assert enter(PASSWORD) == 200
+    assert login(anonymous, PASSWORD)["status"] == 429
 
 
 def test_logging_in_often_is_no_guessing(ada: Web, anonymous: Web):

@@ -95,6 +95,13 @@ class TestGeneral:
         assert listed(bob) == []
         assert bearer(made["token"]).call("GET", "/v1/user/info")["code"] == 0
 
+    def test_a_server_that_takes_none(self, ada: Web, profile: str, settings):
+        token = bearer(new_token(ada)["token"])
+        settings.API_TOKENS_CLOSED = True
+        answer = token.call("GET", "/api/v1/datasets")
+        assert answer["message"] == "`Authorization` can't be empty"
+        assert token.call("GET", "/v1/user/info")["code"] == 0
+
     def test_without_a_tenant(self, ada: Web):
         Tenant.objects.all().delete()
         for method, path in [("POST", "new_token"), ("GET", "token_list"), ("DELETE", "token/x")]:

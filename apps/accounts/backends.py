@@ -1,0 +1,40 @@
+"""How people log in to the admin pages and the browsable API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from apps.accounts import throttles
+from apps.accounts.models import User
+from apps.core.errors import TooManyRequests
+from apps.core.http import client_address
+
+
+class _NoMatch(Exception):
+    pass
+
+
+class PasswordBackend(ModelBackend):
+    """Django's own, with failures counted together with those of the API."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        limits = [(throttles.LOGIN_OF_ACCOUNT, (username or "").strip().lower())]
+        if request is not None and request.META:
+            limits.append((throttles.LOGIN_FROM_ADDRESS, client_address(request)))
+        try:
+            with throttles.failures_count(*limits):
+                user = super().authenticate(request, username=username, password=password, **kwargs)
+                if user is None:
+                    raise _NoMatch
+        except _NoMatch:
+            return None
+        except TooManyRequests:
+            raise PermissionDenied from None  # no other backend is asked, and the form says that nothing matched
+        assert isinstance(user, User)
+        return user
