@@ -24,9 +24,10 @@ run: $(BASE) model
 test: $(DEV) model
 	$(PYTEST) $(TESTS)
 
-# The same tests on the servers that DATABASE_URL and REDIS_URL name.
+# The same tests on the servers that DATABASE_URL, REDIS_URL and ELASTICSEARCH_URL name.
 test-servers: $(DEV) model
-	@test -n "$$DATABASE_URL$$REDIS_URL" || { echo "Set DATABASE_URL, REDIS_URL or both." >&2; exit 2; }
+	@test -n "$$DATABASE_URL$$REDIS_URL$$ELASTICSEARCH_URL" || \
+		{ echo "Set DATABASE_URL, REDIS_URL, ELASTICSEARCH_URL or several of them." >&2; exit 2; }
 	RAGFLOW_TEST_SERVERS=1 $(PYTEST) $(TESTS)
 
 check: export RAGFLOW_DATA_DIR := $(CURDIR)/$(VENV)/check-data

@@ -16,6 +16,8 @@ from apps.core.queue import enqueue
 from ragflow import broker, celery, housekeeping
 from ragflow.models import BrokerMessage, Worker
 
+pytestmark = pytest.mark.skipif(bool(settings.REDIS_URL), reason="REDIS_URL is set: the queue is not in the database")
+
 TASK = "apps.documents.tasks.ingest_document"
 
 
