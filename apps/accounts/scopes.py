@@ -15,12 +15,13 @@ _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADMINISTRATION = re.compile(
     r"/v1/(?:user/logout|system/token_list|api/(?:new_token|token_list|rm))"  # by any method
 )
-_ADMINISTRATION_IF_WRITING = re.compile(r"/v1/(?:user|tenant|system|llm|mcp_server|langfuse|connector)/.*")
+_ADMINISTRATION_IF_WRITING = re.compile(r"/v1/(?:user|tenant|system|llm|mcp_server|langfuse|connector)/.*", re.DOTALL)
 _CHATTING = re.compile(
     r"/api/v1/(?:chats|agents)/[^/]+/(?:completions|sessions)(?:/.*)?"
     r"|/api/v1/(?:chats|agents)_openai/.*"
     r"|/api/v1/sessions/.*"
-    r"|/v1/conversation/.*"
+    r"|/v1/conversation/.*",
+    re.DOTALL,
 )
 _READING_BY_POST = re.compile(
     r"/api/v1/(?:dify/)?retrieval"

@@ -182,6 +182,7 @@ class TestScopes:
             ("GET", "/v1/system/token_list", "admin"),
             ("POST", "/v1/system/new_token", "admin"),
             ("DELETE", "/v1/system/token/x", "admin"),
+            ("DELETE", "/v1/system/token/x\n", "admin"),
             ("GET", "/v1/api/token_list", "admin"),
             ("POST", "/v1/llm/set_api_key", "admin"),
             ("GET", "/v1/llm/my_llms", "read"),
