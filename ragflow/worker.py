@@ -6,11 +6,15 @@ the memory of several. Larger installations run `celery --app ragflow worker` wi
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
+NICENESS = 5  # people wait for the web server; parsing can give way
+
 
 def main() -> int:
+    os.nice(NICENESS)
     from celery.exceptions import SecurityWarning
 
     from ragflow.celery import app
