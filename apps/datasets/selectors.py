@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from django.db.models import Q, QuerySet
 
-from apps.accounts.selectors import joined_tenant_ids
+from apps.accounts.selectors import can_edit, joined_tenant_ids
 from apps.core.ids import is_id
 from apps.core.names import name_key
 from apps.core.principal import Principal
@@ -44,9 +44,19 @@ def accessible_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase |
     return accessible_datasets(principal).filter(pk=dataset_id).first() if is_id(dataset_id) else None
 
 
+def editable_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:
+    """Return a dataset whose documents the caller may change: viewers of a team only read."""
+    dataset = accessible_dataset(principal, dataset_id)
+    return dataset if dataset is not None and can_edit(principal, dataset.tenant_id) else None
+
+
 def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
-    """Return those of the ids that the caller may read."""
-    return accessible_datasets(principal).in_bulk([id_ for id_ in dict.fromkeys(ids) if is_id(id_)])
+    """Return those of the ids that the caller may read, in their order."""
+    wanted = [id_ for id_ in dict.fromkeys(ids) if is_id(id_)]
+    found = owned_datasets(principal).in_bulk(wanted)
+    if len(found) < len(wanted):  # mostly they are all the caller's own, and then memberships need not be read
+        found |= accessible_datasets(principal).in_bulk([id_ for id_ in wanted if id_ not in found])
+    return {id_: found[id_] for id_ in wanted if id_ in found}
 
 
 def named(datasets: QuerySet[KnowledgeBase], name: str) -> QuerySet[KnowledgeBase]:

@@ -32,6 +32,8 @@ def existing_ids(dataset: KnowledgeBase, ids: Iterable[object]) -> set[str]:
 def foreign_document(dataset_ids: Sequence[str], document_ids: Iterable[object]) -> object | None:
     """Return the first of the document ids that lies in none of the datasets, or None."""
     ids = list(document_ids)
+    if not ids:
+        return None
     wanted = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
     rows = Document.objects.filter(dataset_id__in=dataset_ids, deleted_at__isnull=True, pk__in=wanted)
     known = set(rows.values_list("pk", flat=True))

@@ -19,7 +19,7 @@ from apps.core.ids import new_id
 from apps.core.names import free_name, name_key, taken_among
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.selectors import accessible_dataset
+from apps.datasets.selectors import editable_dataset
 from apps.documents.file_types import chunk_method_of, suffix_of, type_of
 from apps.documents.models import Document
 from apps.documents.selectors import documents_of
@@ -40,12 +40,12 @@ class Added:
 def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File]) -> Added:  # type: ignore[type-arg]
     """Store files as documents of a dataset. A name in use gets a number; files of an unknown type are refused.
 
-    Raises InvalidArgument for a name that cannot be kept, LookupFailed for a dataset that the caller cannot reach, and
-    ServerFailure when the storage is full; then none of the files is kept.
+    Raises InvalidArgument for a name that cannot be kept, LookupFailed for a dataset that the caller may not change,
+    and ServerFailure when the storage is full; then none of the files is kept.
     """
     for file in files:
         _check_name(file.name or "")
-    dataset = accessible_dataset(principal, dataset_id)
+    dataset = editable_dataset(principal, dataset_id)
     if dataset is None:
         raise _no_dataset(dataset_id)
     accepted, refusals = [], []

@@ -19,7 +19,7 @@ from apps.core.paging import descending, page_of
 from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.selectors import accessible_dataset, owned_dataset
+from apps.datasets.selectors import accessible_dataset, editable_dataset, owned_dataset
 from apps.documents.schemas import (
     document_filter,
     id_list,
@@ -111,7 +111,7 @@ class DocumentViewSet(ResourceViewSet):
 
     @extend_schema(summary="Delete documents", request=_ids_body("ids"))
     def destroy(self, request: Request, dataset_id: str) -> Response:
-        dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}. ")
+        dataset = _editable(request, dataset_id, f"You don't own the dataset {dataset_id}. ")
         sent = read_object(http_request(request)).get("ids")
         if sent is None or sent == []:
             deleting.delete_documents(dataset=dataset, ids=None)
@@ -124,7 +124,7 @@ class DocumentViewSet(ResourceViewSet):
 
     @extend_schema(summary="Parse documents", request=_ids_body("document_ids"))
     def parse(self, request: Request, dataset_id: str) -> Response:
-        dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
+        dataset = _editable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
         wanted = required_document_ids(read_object(http_request(request)))
         unknown = parsing.start_parsing(dataset=dataset, ids=wanted.ids)
         _require_all_found(unknown)
@@ -132,7 +132,7 @@ class DocumentViewSet(ResourceViewSet):
 
     @extend_schema(summary="Stop parsing documents", request=_ids_body("document_ids"))
     def stop(self, request: Request, dataset_id: str) -> Response:
-        dataset = _readable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
+        dataset = _editable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
         wanted = required_document_ids(read_object(http_request(request)))
         parsing.stop_parsing(dataset=dataset, ids=wanted.ids)
         return success(partial_success(len(wanted.ids), wanted.repeated))
@@ -140,6 +140,13 @@ class DocumentViewSet(ResourceViewSet):
 
 def _readable(request: Request, dataset_id: str, refusal: str) -> KnowledgeBase:
     dataset = accessible_dataset(caller(request), dataset_id)
+    if dataset is None:
+        raise NotFound(refusal)
+    return dataset
+
+
+def _editable(request: Request, dataset_id: str, refusal: str) -> KnowledgeBase:
+    dataset = editable_dataset(caller(request), dataset_id)
     if dataset is None:
         raise NotFound(refusal)
     return dataset

@@ -35,11 +35,16 @@ SERVER = os.environ.get("ELASTICSEARCH_URL", "")
 needs_server = pytest.mark.skipif(not SERVER, reason="needs a server: ELASTICSEARCH_URL is not set")
 
 
-@pytest.fixture
-def store() -> Iterator[ElasticDocStore]:
+@pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
+def store(request: pytest.FixtureRequest) -> Iterator[ElasticDocStore]:
     store = ElasticDocStore(f"{SERVER}?index=ragflow-test-{uuid.uuid4().hex}")
+    name, indices = store._index.name, store._server.client.indices
+    settings = {"number_of_shards": request.param}
+    indices.put_index_template(name=name, index_patterns=[f"{name}-*"], template={"settings": settings})
     yield store
-    store._server.client.options(ignore_status=404).indices.delete(index=index_of(store))
+    indices = store._server.client.options(ignore_status=404).indices
+    indices.delete(index=index_of(store))
+    indices.delete_index_template(name=name)
     store.close()
 
 
@@ -109,6 +114,18 @@ class TestServer:
         store._server.client.indices.delete(index=index_of(store))
         with pytest.raises(StoreError, match="gone from Elasticsearch"):
             put(store, make("new"))
+        put(store, make("new"))
+        assert listed(store) == ["new"]
+
+    def test_an_index_that_vanishes_in_the_middle_of_a_write_loses_nothing_silently(
+        self, store: ElasticDocStore, monkeypatch: Any
+    ) -> None:
+        put(store, make("gone"))
+        indices = store._server.client.indices
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "_refuse_other_lengths", lambda *_: indices.delete(index=index_of(store)))
+            with pytest.raises(StoreError, match="gone from Elasticsearch"):
+                put(store, make("new"))
         put(store, make("new"))
         assert listed(store) == ["new"]
 
