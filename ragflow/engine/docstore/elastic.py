@@ -89,7 +89,7 @@ class ElasticDocStore:
             self._insert(client, list(distinct.values()))
 
     def _refuse_other_lengths(self, client: Elasticsearch, dataset_ids: Sequence[str], dimension: int) -> None:
-        for hit in run(client, self._index.name, foreign(dataset_ids, dimension))["hits"]["hits"]:
+        for hit in run(client, self._index.name, dataset_ids, foreign(dataset_ids, dimension))["hits"]["hits"]:
             raise DimensionMismatch(
                 f"The embedding model returned vectors of {dimension} numbers, but the dataset holds vectors of"
                 f" {hit['_source']['dimension']}. Parse its documents again after changing the model."
@@ -115,7 +115,7 @@ class ElasticDocStore:
         if chunk_ids is not None:
             filters.append(any_of("chunk_id", chunk_ids))
         with self._session() as client:
-            hits = scan(client, self._index.name, filters, _source=False)
+            hits = scan(client, self._index.name, [dataset_id], filters, _source=False)
             return self._update(client, ((hit, {"available": available}) for hit in hits), dataset_id)
 
     def rename_document(self, dataset_id: str, document_id: str, name: str) -> None:
@@ -123,7 +123,7 @@ class ElasticDocStore:
         data = {"document_name": name}
         searchable = {"name_terms": name_terms(name)}
         with self._session() as client:
-            hits = scan(client, self._index.name, within(dataset_id, document_id), _source=["manual"])
+            hits = scan(client, self._index.name, [dataset_id], within(dataset_id, document_id), _source=["manual"])
             changes = ((hit, data if hit["_source"]["manual"] else data | searchable) for hit in hits)
             self._update(client, changes, dataset_id)
 
@@ -134,7 +134,7 @@ class ElasticDocStore:
                 "_op_type": "update",
                 "_id": hit["_id"],
                 "routing": clean(dataset_id),
-                "retry_on_conflict": 3,
+                "retry_on_conflict": 10,
                 "doc": change,
             }
             for hit, change in changes
@@ -144,7 +144,7 @@ class ElasticDocStore:
     def _bulk(self, client: Elasticsearch, actions: Iterable[Body]) -> Iterator[dict[str, Any]]:
         """Send actions in slices, each searchable when it is through; yield their results.
 
-        What an action addresses may be gone already (404); any other failure raises StoreError.
+        What an action addresses may be gone already; any other failure raises StoreError.
         """
         results = streaming_bulk(
             client,
@@ -161,10 +161,11 @@ class ElasticDocStore:
         failure: StoreError | None = None
         for done, item in results:
             (result,) = item.values()
-            if done or result["status"] == 404:
+            if done or _is_gone(result):
                 yield result
             elif failure is None:
                 failure = refusal(result["status"], result.get("error"))
+                self._index.forget()  # perhaps it is the index that is gone
         if failure is not None:
             raise failure
 
@@ -192,7 +193,7 @@ class ElasticDocStore:
                 yield {"_op_type": "delete", "_id": hit["_id"], "routing": clean(dataset_id)}
 
         with self._session() as client:
-            hits = scan(client, self._index.name, filters, _source=["tokens"])
+            hits = scan(client, self._index.name, [dataset_id], filters, _source=["tokens"])
             results = self._bulk(client, actions(hits))
             deleted = [tokens[result["_id"]] for result in results if result.get("result") == "deleted"]
         return ChunkCount(len(deleted), sum(deleted))
@@ -203,7 +204,7 @@ class ElasticDocStore:
         query = Bool(filter=[any_of("dataset_id", dataset_ids), any_of("chunk_id", [chunk_id])])
         with self._session() as client:
             body = {"query": query.to_dict(), "size": 1, "_source": {"excludes": NOT_SHOWN}}
-            answer = run(client, self._index.name, body)
+            answer = run(client, self._index.name, dataset_ids, body)
         hits = answer["hits"]["hits"]
         return chunk_of(hits[0]["_source"]) if hits else None
 
@@ -218,20 +219,22 @@ class ElasticDocStore:
         query = Bool(must=must, filter=within(dataset_id, document_id))
         body = {"query": query.to_dict(), "sort": sort}
         with self._session() as client:
-            hits, total = self._window(client, body, max(offset, 0), max(limit, 0))
+            hits, total = self._window(client, dataset_id, body, max(offset, 0), max(limit, 0))
         return ChunkPage(tuple(chunk_of(hit["_source"]) for hit in hits), total)
 
-    def _window(self, client: Elasticsearch, body: Body, offset: int, limit: int) -> tuple[list[Hit], int]:
+    def _window(
+        self, client: Elasticsearch, dataset_id: str, body: Body, offset: int, limit: int
+    ) -> tuple[list[Hit], int]:
         """Return hits `offset` to `offset + limit` of a sorted search, and the number of all."""
         body = body | {"_source": {"excludes": NOT_SHOWN}}
         shallow = offset + limit <= WINDOW
         first: Body = {"from": offset, "size": limit} if shallow else {"size": 0}
-        answer = run(client, self._index.name, body | first | {"track_total_hits": True})
+        answer = run(client, self._index.name, [dataset_id], body | first | {"track_total_hits": True})
         total: int = answer["hits"]["total"]["value"]
         wanted = min(limit, total - offset)
         if shallow or wanted <= 0:
             return answer["hits"]["hits"], total
-        hits = walk(client, self._index.name, body, page=min(wanted, SCAN), skip=offset)
+        hits = walk(client, self._index.name, [dataset_id], body, page=min(wanted, SCAN), skip=offset)
         return list(islice(hits, wanted)), total
 
     def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:
@@ -242,7 +245,7 @@ class ElasticDocStore:
             "aggs": {"tokens": {"sum": {"field": "tokens"}}},
         }
         with self._session() as client:
-            answer = run(client, self._index.name, body)
+            answer = run(client, self._index.name, [dataset_id], body)
         return ChunkCount(answer["hits"]["total"]["value"], int(answer["aggregations"]["tokens"]["value"]))
 
     def search(self, request: SearchRequest) -> Candidates:
@@ -262,16 +265,17 @@ class ElasticDocStore:
         if not terms:
             return {}
         with self._session() as client:
-            answer = run(client, self._index.name, statistics(terms))
+            answer = run(client, self._index.name, dataset_ids, statistics(terms))
         return dict(zip(terms, weights_of(answer), strict=True))
 
     def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
         wanted = {clean(chunk_id) for chunk_id in chunk_ids}
         either = Bool(should=[any_of("chunk_id", wanted), any_of("parent_id", wanted)])
         filters = [any_of("dataset_id", dataset_ids), either]
+        shown = ["chunk_id", "parent_id"]
         sums: dict[str, Vector] = {}
         with self._session() as client:
-            for hit in scan(client, self._index.name, filters, _source=["chunk_id", "parent_id"], fields=["vector_*"]):
+            for hit in scan(client, self._index.name, dataset_ids, filters, _source=shown, fields=["vector_*"]):
                 (numbers,) = hit["fields"].values()
                 vector = np.array(numbers, np.float32)
                 for identity in wanted.intersection((hit["_source"]["chunk_id"], hit["_source"]["parent_id"])):
@@ -285,7 +289,7 @@ class ElasticDocStore:
         with self._session() as client:
             while True:
                 body = {"query": query, "size": 0, "aggs": {"documents": {"composite": buckets}}}
-                page = run(client, self._index.name, body)["aggregations"]["documents"]
+                page = run(client, self._index.name, [dataset_id], body)["aggregations"]["documents"]
                 found.update(bucket["key"]["document_id"] for bucket in page["buckets"])
                 if len(page["buckets"]) < BUCKETS:
                     return found
@@ -299,3 +303,8 @@ class ElasticDocStore:
 
     def close(self) -> None:
         self._server.close()
+
+
+def _is_gone(result: Body) -> bool:
+    """Say whether an action came too late for its chunk (and not for the whole index)."""
+    return result.get("result") == "not_found" or result.get("error", {}).get("type") == "document_missing_exception"

@@ -39,6 +39,9 @@ IDENTITY = ("dataset_id", "document_id", "chunk_id")
 
 MAX_TERMS_PER_CLAUSE = 65_536
 
+MAX_ROUTES = 64
+"""Datasets that a request names in its URL to reach only their shards; for more it asks all shards."""
+
 Hit = dict[str, Any]
 Body = dict[str, Any]
 
@@ -72,13 +75,46 @@ def foreign(dataset_ids: Sequence[str], dimension: int) -> Body:
     return {"query": query.to_dict(), "size": 1, "_source": ["dimension"], "track_total_hits": False}
 
 
-def scan(client: Elasticsearch, index: str, filters: Sequence[Query], **body: Any) -> Iterator[Hit]:
-    """Yield all chunks that pass the filters, in the order of their identity, as many as there are."""
-    sort = [{name: "asc"} for name in IDENTITY]
-    yield from walk(client, index, {"query": Bool(filter=list(filters)).to_dict(), "sort": sort} | body, page=SCAN)
+def routing_of(dataset_ids: Sequence[str]) -> str | None:
+    """Name the shards that hold these datasets; None: ask them all."""
+    routes = [clean(dataset_id) for dataset_id in dataset_ids]
+    if not 0 < len(routes) <= MAX_ROUTES or not all(routes) or any("," in route for route in routes):
+        return None
+    return ",".join(routes)
 
 
-def walk(client: Elasticsearch, index: str, body: Body, *, page: int, skip: int = 0) -> Iterator[Hit]:
+def run(client: Elasticsearch, index: str, dataset_ids: Sequence[str], body: Body) -> Body:
+    """Search once. An answer that lacks a part of the index is an error, never a shorter answer."""
+    answer: Body = client.search(
+        index=index,
+        routing=routing_of(dataset_ids),
+        search_type="dfs_query_then_fetch",
+        allow_partial_search_results=False,
+        body=body,
+    ).body
+    return answer
+
+
+def run_all(
+    client: Elasticsearch, index: str, dataset_ids: Sequence[str], searches: Mapping[str, Body]
+) -> dict[str, Body]:
+    """Run several searches in one request; return their answers by name."""
+    routing = routing_of(dataset_ids)
+    common = {"index": index, "allow_partial_search_results": False} | ({"routing": routing} if routing else {})
+    lines: list[Body] = []
+    for body in searches.values():
+        one_idf = {} if "knn" in body else {"search_type": "dfs_query_then_fetch"}  # over however many shards
+        lines += [common | one_idf, body]
+    answers = client.msearch(searches=lines).body["responses"]
+    for answer in answers:
+        if "error" in answer:
+            raise refusal(answer["status"], answer["error"])
+    return dict(zip(searches, answers, strict=True))
+
+
+def walk(
+    client: Elasticsearch, index: str, dataset_ids: Sequence[str], body: Body, *, page: int, skip: int = 0
+) -> Iterator[Hit]:
     """Yield the hits of a search after the first `skip`, page after page, also those beyond the window.
 
     The sort of the search must be a total order.
@@ -87,7 +123,7 @@ def walk(client: Elasticsearch, index: str, body: Body, *, page: int, skip: int 
     while True:
         size, shown = (min(skip, WINDOW), {"_source": False}) if skip else (page, {})
         part = body | shown | after | {"size": size, "track_total_hits": False}
-        hits = run(client, index, part)["hits"]["hits"]
+        hits = run(client, index, dataset_ids, part)["hits"]["hits"]
         if not skip:
             yield from hits
         if len(hits) < size:
@@ -96,27 +132,12 @@ def walk(client: Elasticsearch, index: str, body: Body, *, page: int, skip: int 
         after = {"search_after": hits[-1]["sort"]}
 
 
-def run(client: Elasticsearch, index: str, body: Body) -> Body:
-    """Search once. An answer that lacks a part of the index is an error, never a shorter answer."""
-    answer: Body = client.search(
-        index=index, search_type="dfs_query_then_fetch", allow_partial_search_results=False, body=body
-    ).body
-    return answer
-
-
-def run_all(client: Elasticsearch, index: str, searches: Mapping[str, Body]) -> dict[str, Body]:
-    """Run several searches in one request; return their answers by name."""
-    lines: list[Body] = []
-    for body in searches.values():
-        header = {"index": index, "allow_partial_search_results": False}
-        if "knn" not in body:
-            header["search_type"] = "dfs_query_then_fetch"  # one idf, on however many shards
-        lines += [header, body]
-    answers = client.msearch(searches=lines).body["responses"]
-    for answer in answers:
-        if "error" in answer:
-            raise refusal(answer["status"], answer["error"])
-    return dict(zip(searches, answers, strict=True))
+def scan(
+    client: Elasticsearch, index: str, dataset_ids: Sequence[str], filters: Sequence[Query], **body: Any
+) -> Iterator[Hit]:
+    """Yield all chunks that pass the filters, in the order of their identity, as many as there are."""
+    search = {"query": Bool(filter=list(filters)).to_dict(), "sort": [{name: "asc"} for name in IDENTITY]}
+    yield from walk(client, index, dataset_ids, search | body, page=SCAN)
 
 
 # -- term weights --------------------------------------------------------------------------------------------------
@@ -180,6 +201,7 @@ class _Question:
         self.vector = request.vector if vectors_exist else None
         self.text_limit = min(request.text_limit, TEXT_HITS)
         self.top_k = min(request.top_k, WINDOW)
+        self.dataset_ids = request.dataset_ids
         self._scope: list[Query] = [any_of("dataset_id", request.dataset_ids)]
         if request.document_ids is not None:
             self._scope.append(any_of("document_id", request.document_ids))
@@ -220,7 +242,7 @@ def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candi
         searches["nearest"] = question.nearest(question.top_k)
     if not searches:
         return NOTHING
-    answers = run_all(client, index.name, searches)
+    answers = run_all(client, index.name, request.dataset_ids, searches)
     for hit in _hits(answers, "foreign"):
         raise DimensionMismatch(
             f"The question's vector has {dimension} numbers, those of the dataset {hit['_source']['dimension']}."
@@ -244,7 +266,7 @@ def _complete(client: Elasticsearch, index: str, question: _Question, found: _Fo
     if text_was_cut and (only_vector := found.cosine.keys() - found.bm25.keys()):
         searches["text"] = question.text(len(only_vector), only=[_these(only_vector)])
     if searches:
-        answers = run_all(client, index, searches)
+        answers = run_all(client, index, question.dataset_ids, searches)
         found.add_text(_hits(answers, "text"))
         found.add_vectors(_hits(answers, "nearest"))
 
