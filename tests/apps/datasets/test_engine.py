@@ -9,7 +9,10 @@ from apps.datasets.engine import doc_store
 from ragflow.engine.errors import ModelNotFound
 
 
-def test_one_store_on_the_configured_file(settings, store):
+def test_one_store_on_the_configured_file(settings):
+    settings.ELASTICSEARCH_URL = ""
+    doc_store.reset()
+    store = doc_store()
     assert doc_store() is store
     assert store.name == "embedded"
     store.count("nothing")

@@ -37,14 +37,15 @@ WORKER = textwrap.dedent("""
     settings.MODELS = ModelSettings(embedding_model=HASHING)
     django.setup()
 
+    from apps.datasets.engine import doc_store
     from apps.documents import ingest
     from ragflow.engine import ingest as engine
-    from ragflow.engine.docstore.embedded import EmbeddedDocStore
     from ragflow.engine.embedding.hashing import HashingEmbedder
 
     engine.SLICE = 4
     die = lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL)
-    upsert, finish, embed, calls = EmbeddedDocStore.upsert, ingest._Work.finish, HashingEmbedder.embed, []
+    Store = type(doc_store())
+    upsert, finish, embed, calls = Store.upsert, ingest._Work.finish, HashingEmbedder.embed, []
 
     def store_then_die(self, chunks, vectors):
         upsert(self, chunks, vectors)
@@ -63,9 +64,9 @@ WORKER = textwrap.dedent("""
     elif point == "embed":
         HashingEmbedder.embed = embed_twice_then_die
     elif point == "store":
-        EmbeddedDocStore.upsert = store_then_die
+        Store.upsert = store_then_die
     elif point == "old chunks":
-        EmbeddedDocStore.delete_document = die
+        Store.delete_document = die
     elif point == "finish":
         ingest._Work.finish = die
     elif point == "in the last write":
