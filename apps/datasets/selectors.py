@@ -53,7 +53,7 @@ def editable_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | N
 def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
     """Return those of the ids that the caller may read, in their order."""
     wanted = [id_ for id_ in dict.fromkeys(ids) if is_id(id_)]
-    found = owned_datasets(principal).in_bulk(wanted)
+    found = owned_datasets(principal).order_by().in_bulk(wanted)
     if len(found) < len(wanted):  # mostly they are all the caller's own, and then memberships need not be read
         found |= accessible_datasets(principal).in_bulk([id_ for id_ in wanted if id_ not in found])
     return {id_: found[id_] for id_ in wanted if id_ in found}

@@ -15,7 +15,7 @@ import math
 import re
 import threading
 import unicodedata
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 from functools import lru_cache
 
 import Stemmer
@@ -43,7 +43,6 @@ _ASCII_WORDS = re.compile(r"[a-z]+|[0-9]+")
 _DIGIT = re.compile("[0-9]")
 _ASCII_BLANKS = "".join(chr(code) if chr(code).isalnum() else " " for code in range(128))
 _WORDS = re.compile(rf"[{_UNSPACED}]+|\d+|(?:(?![{_UNSPACED}])[^\W\d_]|[{_MARKS}])+")
-_ASCII_ANYCASE = re.compile(r"[A-Za-z]+|[0-9]+")
 # Normalising can change the length of a text ("ﬁ" becomes "fi"), so original text is cut first and normalised after.
 _ORIGINAL_WORDS = re.compile(rf"[{_UNSPACED}{_HALF_WIDTH}]+|\d+|(?:(?![{_UNSPACED}{_HALF_WIDTH}])[^\W\d_]|[{_MARKS}])+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -142,10 +141,11 @@ def term_weight(total: int, count: int) -> float:
     return math.log10(10 + max(total - count + 0.5, 0) / (count + 0.5))
 
 
-def spans(text: str, wanted: Container[str]) -> list[tuple[int, int]]:
+def spans(text: str, wanted: Collection[str]) -> list[tuple[int, int]]:
     """Return where in the original text the wanted terms occur, as (start, end) in ascending order."""
     if text.isascii():
-        return [match.span() for match in _ASCII_ANYCASE.finditer(text) if _stems[match.group().lower()] in wanted]
+        likely = _words_beginning_with("".join(sorted({term[:1] for term in wanted if term.isascii()})))
+        return [match.span() for match in likely.finditer(text) if _stems[match.group().lower()] in wanted]
     found: list[tuple[int, int]] = []
     for match in _ORIGINAL_WORDS.finditer(text):
         start, end = match.span()
@@ -154,6 +154,15 @@ def spans(text: str, wanted: Container[str]) -> list[tuple[int, int]]:
         elif any(term in wanted for term in terms(match.group())):
             found.append((start, end))
     return found
+
+
+@lru_cache(maxsize=256)
+def _words_beginning_with(initials: str) -> re.Pattern[str]:
+    """Return an expression for ASCII words that may be wanted: stemming keeps the first character of a word."""
+    letters = "".join(initial + initial.upper() for initial in initials if initial.isalpha())
+    digits = "".join(initial for initial in initials if initial.isdigit())
+    words = [rf"(?<![A-Za-z])[{letters}][A-Za-z]*"] * bool(letters) + [rf"(?<![0-9])[{digits}][0-9]*"] * bool(digits)
+    return re.compile("|".join(words) or r"(?!)")
 
 
 def _spans_in_run(run: str, offset: int, wanted: Container[str]) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,8 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class _Model:
             self.session = _open_session(folder, threads)
         except Exception as exc:  # both libraries raise bare exceptions of their own
             raise ModelError(f"The embedding model in {folder} cannot be loaded: {exc}.", code="MODEL_ERROR") from exc
+        self._together = _Together(self.embed)
         self._kept_query = lru_cache(KEPT_QUERIES)(self._embed_query)
 
     def embed(self, texts: Sequence[str]) -> Matrix:
@@ -109,7 +111,7 @@ class _Model:
         return self._kept_query(text) if len(text) <= KEPT_QUERY_LENGTH else self._embed_query(text)
 
     def _embed_query(self, text: str) -> Vector:
-        vector: Vector = self.embed([text])[0]
+        vector = self._together.embed(text)
         vector.setflags(write=False)  # callers share it
         return vector
 
@@ -135,6 +137,41 @@ class _Model:
         except Exception as exc:  # onnxruntime's own; out of memory, for one
             raise ModelError(f"The local embedding model failed: {exc}.", code="MODEL_ERROR") from exc
         return vectors
+
+
+class _Together:
+    """Embeds questions that several threads ask at the same time in one run of the model.
+
+    For a short text, reading the weights from memory takes longer than computing with them, so four questions in one
+    run cost little more than two runs. Who comes while the model runs waits; the first of them then embeds for all.
+    """
+
+    def __init__(self, embed: Callable[[Sequence[str]], Matrix]) -> None:
+        self._embed = embed
+        self._line: list[tuple[str, Future[Vector]]] = []
+        self._line_lock = threading.Lock()
+        self._running = threading.Lock()
+
+    def embed(self, text: str) -> Vector:
+        answer: Future[Vector] = Future()
+        with self._line_lock:
+            self._line.append((text, answer))
+        with self._running:
+            if not answer.done():
+                self._embed_line()
+        return answer.result()
+
+    def _embed_line(self) -> None:
+        with self._line_lock:
+            line, self._line = self._line, []
+        try:
+            vectors = self._embed([text for text, _ in line])
+        except BaseException as error:
+            for _, answer in line:
+                answer.set_exception(error)
+            raise
+        for (_, answer), vector in zip(line, vectors, strict=True):
+            answer.set_result(vector)
 
 
 def batched(windows: Sequence[tuple[int, list[int]]]) -> Iterator[Sequence[tuple[int, list[int]]]]:

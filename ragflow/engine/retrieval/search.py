@@ -37,21 +37,26 @@ EMPTY = Retrieval(passages=(), total=0, documents=())
 def retrieve(
     store: DocStore, request: RetrievalRequest, *, embedder: Embedder, reranker: Reranker | None = None
 ) -> Retrieval:
-    """Answer a question with a page of passages. Raises InvalidQuery, ModelError, StoreError. Blocking."""
+    """Answer a question with a page of passages. Raises InvalidQuery, ModelError, StoreError. Blocking.
+
+    No more searches run at a time than there are cores, whoever asks; the others wait in line.
+    """
     request.validate()
     if _hopeless(request):
         return EMPTY
     vector = embedder.embed_query(request.question)
-    found = _find(store, request, vector, request.vector_weight(embedder.default_vector_weight))
-    if reranker is not None:
+    searchers = _searchers(os.getpid())
+    weight = request.vector_weight(embedder.default_vector_weight)
+    found = searchers.submit(_find, store, request, vector, weight).result()
+    if reranker is not None:  # waits for a network: not in a thread that could be searching
         found = _rerank(store, found, reranker)
-    return _page(store, found)
+    return searchers.submit(_page, store, found).result()
 
 
 async def aretrieve(
     store: DocStore, request: RetrievalRequest, *, embedder: Embedder, reranker: Reranker | None = None
 ) -> Retrieval:
-    """The same from the event loop. No more searches run at a time than there are cores; the others wait in line."""
+    """The same from the event loop."""
     request.validate()
     if _hopeless(request):
         return EMPTY
@@ -59,7 +64,7 @@ async def aretrieve(
     loop, searchers = asyncio.get_running_loop(), _searchers(os.getpid())
     weight = request.vector_weight(embedder.default_vector_weight)
     found = await loop.run_in_executor(searchers, _find, store, request, vector, weight)
-    if reranker is not None:  # waits for a network: not in a thread that could be searching
+    if reranker is not None:
         found = await asyncio.to_thread(_rerank, store, found, reranker)
     return await loop.run_in_executor(searchers, _page, store, found)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ragflow.engine.docstore.analysis import spans, terms
 from ragflow.engine.retrieval.highlight import mark, snippets
 
 
@@ -42,3 +45,15 @@ def test_snippets_keep_sentences_with_a_match_only() -> None:
 
 def test_a_number_is_not_cut_at_its_point() -> None:
     assert snippets("It costs 3.14 now. Other.", "costs") == "It <em>costs</em> 3.14 now."
+
+
+@given(st.text("aeiosdy", min_size=1, max_size=9))
+def test_a_word_is_marked_by_its_own_stem_wherever_it_stands(word):
+    """Looking only at words with a wanted initial finds every word, however stemming changes its end."""
+    text = f"zz {word}, {word.upper()} zz2{word} z"
+    found = [text[start:end] for start, end in spans(text, set(terms(word)))]
+    assert found == [word, word.upper(), word]
+
+
+def test_digits_are_words_of_their_own():
+    assert mark("item 17, item7 and 7", "7") == "item 17, item<em>7</em> and <em>7</em>"
