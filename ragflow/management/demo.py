@@ -63,8 +63,11 @@ class Demo:
             imports,
             f'client = OpenAI(base_url="{base_url}", api_key={key})',
             f'question = [{{"role": "user", "content": "{QUESTION}"}}]',
-            'answer = client.chat.completions.create(model="default", messages=question, stream=False)',
-            "print(answer.choices[0].message.content)",
+            'create, cited = client.chat.completions.create, {"reference": True}',
+            (
+                'for chunk in create(model="any", messages=question, stream=True, extra_body=cited): '
+                'print(chunk.choices[0].delta.content or "", end="", flush=True)'
+            ),
         ]
 
 
