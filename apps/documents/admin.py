@@ -60,7 +60,8 @@ class DocumentAdmin(admin.ModelAdmin):
 
     @admin.display(ordering="progress", description="progress")
     def progress_bar(self, document: Document) -> SafeString:
-        return format_html('<progress value="{}" max="1"></progress>', max(document.progress, 0))
+        bar = '<progress value="{}" max="1" style="width: 4rem"></progress>'
+        return format_html(bar, max(document.progress, 0))
 
     @admin.display(ordering="error_class")
     def problem(self, document: Document) -> str:

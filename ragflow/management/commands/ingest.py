@@ -82,7 +82,8 @@ class _Report:
         if self._moving:
             self._draw(result.name)
             return
-        detail = result.message or (f"{result.chunks} chunks" if result.outcome is Outcome.DONE else "")
+        made = f"{result.chunks} chunk{'s' * (result.chunks != 1)}" if result.outcome is Outcome.DONE else ""
+        detail = result.message or made
         self._out.write(f"{result.name}: {result.outcome}" + (f", {detail}" if detail else ""))
 
     def _draw(self, name: str) -> None:
