@@ -71,7 +71,8 @@ class _Stems(dict[str, str]):
 
     def __missing__(self, word: str) -> str:
         with self._lock:
-            stem: str = self._stemmer.stemWord(word[:MAX_TERM_LENGTH]) if word.isascii() else word[:MAX_TERM_LENGTH]
+            cut = word[:MAX_TERM_LENGTH]
+            stem: str = (self._stemmer.stemWord(cut) or cut) if word.isascii() else cut  # of "s" nothing would remain
             if len(self) >= self.LIMIT:
                 self.clear()
             self[word] = stem
