@@ -160,12 +160,15 @@ def measure_streams(installation: Installation, provider: str, counts: list[int]
 
 
 class Language:
-    """Random words with the frequencies of a natural language (Zipf). Seeded."""
+    """Random words with the frequencies of a natural language (Zipf). Seeded.
+
+    A question of four of them has 11 wordpieces, about as many as one of XQuAD (12.6).
+    """
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(7)
-        letters = self._random.choice(list("abcdefghijklmnopqrstuvwxyz"), (VOCABULARY, 8))
-        self.words = np.array(["".join(word) for word in letters])
+        syllables = np.array([consonant + vowel for consonant in "bcdfghklmnprstvz" for vowel in "aeiou"])
+        self.words = np.array(["".join(word) for word in self._random.choice(syllables, (VOCABULARY, 3))])
         weights = 1 / np.arange(1, VOCABULARY + 1) ** 1.05
         self._weights = weights / weights.sum()
         self._rare = weights[STOP_WORDS:] / weights[STOP_WORDS:].sum()

@@ -7,6 +7,7 @@ queue and a whole response in one buffer, and drops running requests when it is 
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import logging
 import os
@@ -187,6 +188,11 @@ def log_request(protocol: str, action: str, details: dict[str, Any]) -> None:
 
 def main() -> int:
     from ragflow.asgi import application
+
+    # What is loaded now stays for good: the collector need not walk it again and again while requests are served.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
     interface = settings.HOST.replace(":", r"\:")
     web = Server(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from ragflow.engine.docstore.analysis import query_terms, spans
 
@@ -23,6 +24,7 @@ def snippets(text: str, question: str) -> str | None:
     return "...".join(sentence.strip() for sentence in marked if sentence is not None) or None
 
 
+@lru_cache(maxsize=256)
 def _wanted(question: str) -> frozenset[str]:
     """Return the terms to mark.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -39,18 +40,19 @@ def retrieve(
 ) -> Retrieval:
     """Answer a question with a page of passages. Raises InvalidQuery, ModelError, StoreError. Blocking.
 
-    No more searches run at a time than there are cores, whoever asks; the others wait in line.
+    Searches are bounded by the cores: threads that wait in line do not fight for the interpreter.
     """
     request.validate()
     if _hopeless(request):
         return EMPTY
     vector = embedder.embed_query(request.question)
-    searchers = _searchers(os.getpid())
-    weight = request.vector_weight(embedder.default_vector_weight)
-    found = searchers.submit(_find, store, request, vector, weight).result()
-    if reranker is not None:  # waits for a network: not in a thread that could be searching
-        found = _rerank(store, found, reranker)
-    return searchers.submit(_page, store, found).result()
+    with _turns:
+        found = _find(store, request, vector, request.vector_weight(embedder.default_vector_weight))
+        if reranker is None:
+            return _page(store, found)
+    found = _rerank(store, found, reranker)  # waits for a network: nobody waits in line for that
+    with _turns:
+        return _page(store, found)
 
 
 async def aretrieve(
@@ -67,6 +69,9 @@ async def aretrieve(
     if reranker is not None:
         found = await asyncio.to_thread(_rerank, store, found, reranker)
     return await loop.run_in_executor(searchers, _page, store, found)
+
+
+_turns = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 @lru_cache(maxsize=1)
