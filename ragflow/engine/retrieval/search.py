@@ -72,6 +72,7 @@ async def aretrieve(
 
 
 _turns = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""For callers that bring a thread of their own; those on the event loop get one of `_searchers`."""
 
 
 @lru_cache(maxsize=1)
