@@ -6,7 +6,9 @@ method is in FILTERS.md; tables and transactions are in embedded_file.py, rankin
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 from ragflow.engine.docstore.analysis import clean, name_terms, query_terms, term_weight
 from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
 from ragflow.engine.docstore.embedded_cache import VectorCache
-from ragflow.engine.docstore.embedded_file import StoreFile
+from ragflow.engine.docstore.embedded_file import StoreFile, call_after_fork
 from ragflow.engine.docstore.embedded_rows import (
     CHUNK,
     Entry,
@@ -54,6 +56,12 @@ class EmbeddedDocStore:
         self._file = StoreFile(path)
         self._cache = VectorCache(cache_bytes)
         self._statistics = TermStatistics()
+        self._renew_turns()
+        call_after_fork(self._renew_turns)
+
+    def _renew_turns(self) -> None:
+        # Searching is pure computing: threads that wait in line for a core do not fight for the interpreter.
+        self._turns = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -217,13 +225,13 @@ class EmbeddedDocStore:
         return ChunkCount(chunks, tokens)
 
     def search(self, request: SearchRequest) -> Candidates:
-        with self._file.read() as connection:
+        with self._turns, self._file.read() as connection:
             datasets = find_datasets(connection, request.dataset_ids)
             return search(connection, self._cache, self._statistics, datasets, request)
 
     def load(self, handles: Sequence[Any]) -> list[Chunk | None]:
         rids = [int(handle) for handle in handles]
-        with self._file.read() as connection:
+        with self._turns, self._file.read() as connection:
             rows = connection.execute(
                 f"{CHUNK} WHERE chunk.rid IN (SELECT value FROM json_each(?))",  # noqa: S608 - constants
                 (str(rids),),

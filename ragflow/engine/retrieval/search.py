@@ -6,11 +6,7 @@ embed the question -> search the store -> fuse -> (rerank the best) -> threshold
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -38,21 +34,12 @@ EMPTY = Retrieval(passages=(), total=0, documents=())
 def retrieve(
     store: DocStore, request: RetrievalRequest, *, embedder: Embedder, reranker: Reranker | None = None
 ) -> Retrieval:
-    """Answer a question with a page of passages. Raises InvalidQuery, ModelError, StoreError. Blocking.
-
-    Searches are bounded by the cores: threads that wait in line do not fight for the interpreter.
-    """
+    """Answer a question with a page of passages. Raises InvalidQuery, ModelError, StoreError. Blocking."""
     request.validate()
     if _hopeless(request):
         return EMPTY
     vector = embedder.embed_query(request.question)
-    with _turns:
-        found = _find(store, request, vector, request.vector_weight(embedder.default_vector_weight))
-        if reranker is None:
-            return _page(store, found)
-    found = _rerank(store, found, reranker)  # waits for a network: nobody waits in line for that
-    with _turns:
-        return _page(store, found)
+    return _answer(store, request, vector, embedder, reranker)
 
 
 async def aretrieve(
@@ -63,21 +50,16 @@ async def aretrieve(
     if _hopeless(request):
         return EMPTY
     vector = await embedder.aembed_query(request.question)
-    loop, searchers = asyncio.get_running_loop(), _searchers(os.getpid())
-    weight = request.vector_weight(embedder.default_vector_weight)
-    found = await loop.run_in_executor(searchers, _find, store, request, vector, weight)
+    return await asyncio.to_thread(_answer, store, request, vector, embedder, reranker)
+
+
+def _answer(
+    store: DocStore, request: RetrievalRequest, vector: Vector, embedder: Embedder, reranker: Reranker | None
+) -> Retrieval:
+    found = _find(store, request, vector, request.vector_weight(embedder.default_vector_weight))
     if reranker is not None:
-        found = await asyncio.to_thread(_rerank, store, found, reranker)
-    return await loop.run_in_executor(searchers, _page, store, found)
-
-
-_turns = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""For callers that bring a thread of their own; those on the event loop get one of `_searchers`."""
-
-
-@lru_cache(maxsize=1)
-def _searchers(pid: int) -> ThreadPoolExecutor:  # `pid`: threads do not survive a fork
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search")
+        found = _rerank(store, found, reranker)
+    return _page(store, found)
 
 
 def _hopeless(request: RetrievalRequest) -> bool:
