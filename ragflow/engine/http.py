@@ -13,13 +13,13 @@ import os
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ragflow.engine.errors import ModelError
@@ -36,6 +36,8 @@ DETAIL_LIMIT = 300  # characters of a provider's own words in our message
 
 SHORTEST_SECRET = 8  # shorter keys are placeholders for servers without keys ("none", "ollama")
 OPENAI_KEY = re.compile(r"\bsk-[\w*.-]{6,}")
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +168,19 @@ async def apost_json(
     patience: float,
 ) -> Any:
     """`post_json` for the event loop."""
+
+    async def post() -> Any:
+        return _decode(endpoint, await _apost(endpoint, path, body, read_timeout))
+
+    return await retried(post, patience=patience)
+
+
+async def retried(attempt: Callable[[], Awaitable[_T]], *, patience: float) -> _T:
+    """Await an attempt again and again, by the rules of `retry_delay`. Raises its last ModelError."""
     attempts = count(1)
     while True:
         try:
-            return _decode(endpoint, await _apost(endpoint, path, body, read_timeout))
+            return await attempt()
         except ModelError as error:
             delay = retry_delay(error, next(attempts), patience=patience)
             if delay is None:
