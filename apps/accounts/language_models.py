@@ -12,6 +12,7 @@ from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.registry import EXTRACTIVE, OPENAI, ModelSpec, Registry
 from ragflow.engine.rerank.base import Reranker
+from ragflow.engine.speech.base import SpeechToText, TextToSpeech
 
 
 @once
@@ -33,6 +34,18 @@ def chat_model_for(tenant: Tenant, name: str = "") -> ChatModel:
 def reranker_for(name: str) -> Reranker:
     """Return a rerank model. Raises ModelNotFound."""
     return registry().reranker(name)
+
+
+def speech_to_text_for(tenant: Tenant) -> SpeechToText | None:
+    """Return the model that transcribes for a tenant; None when none is chosen. Raises ModelNotFound."""
+    name = tenant.speech_to_text_model or registry().default_speech_to_text_name
+    return registry().speech_to_text(name) if name else None
+
+
+def text_to_speech_for(tenant: Tenant) -> TextToSpeech | None:
+    """Return the model that speaks for a tenant; None when none is chosen. Raises ModelNotFound."""
+    name = tenant.text_to_speech_model or registry().default_text_to_speech_name
+    return registry().text_to_speech(name) if name else None
 
 
 def default_embedding_name(tenant: Tenant) -> str:

@@ -18,6 +18,7 @@ from ragflow.engine.errors import ModelError, ModelNotFound
 from ragflow.engine.http import Endpoint
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.rerank.base import Reranker
+from ragflow.engine.speech.base import SpeechToText, TextToSpeech
 
 BUILTIN = "Builtin"
 OPENAI = "OpenAI"
@@ -31,7 +32,8 @@ BUILTIN_MODELS = frozenset(name.partition("@")[0].lower() for name in (MINILM, H
 
 KEPT_MODELS = 256
 
-Kind = Literal["chat", "embedding", "rerank"]
+Kind = Literal["chat", "embedding", "rerank", "speech_to_text", "text_to_speech"]
+AnyModel = Embedder | ChatModel | Reranker | SpeechToText | TextToSpeech
 Model = TypeVar("Model")
 
 
@@ -44,6 +46,9 @@ class ModelSettings:
     chat_model: str = ""
     embedding_model: str = ""
     rerank_model: str = ""
+    speech_to_text_model: str = ""
+    text_to_speech_model: str = ""
+    voice: str = ""  # of the text to speech model
     context_tokens: int = 8192
     model_folder: str = ""  # with the files of all-MiniLM-L6-v2
     cache_folder: str = ""  # where `manage.py fetch_model` puts them
@@ -89,7 +94,7 @@ class Registry:
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
-        self._models: dict[tuple[Kind, str], Embedder | ChatModel | Reranker] = {}
+        self._models: dict[tuple[Kind, str], AnyModel] = {}
         self._lock = threading.Lock()
 
     # -- models by name --------------------------------------------------------------------------------------------
@@ -110,13 +115,21 @@ class Registry:
         """Return the rerank model of this name. Raises ModelNotFound."""
         return self._kept("rerank", name, self._build_reranker)
 
+    def speech_to_text(self, name: str) -> SpeechToText:
+        """Return the speech to text model of this name. Raises ModelNotFound."""
+        return self._kept("speech_to_text", name, self._build_speech_to_text)
+
+    def text_to_speech(self, name: str) -> TextToSpeech:
+        """Return the text to speech model of this name. Raises ModelNotFound."""
+        return self._kept("text_to_speech", name, self._build_text_to_speech)
+
     def _kept(self, kind: Kind, name: str, build: Callable[[ModelSpec], Model]) -> Model:
         with self._lock:
             model = self._models.get((kind, name))
             if model is None:
                 if len(self._models) >= KEPT_MODELS:
                     self._models.clear()  # anyone may invent names; what a model has loaded is kept elsewhere
-                model = self._models[kind, name] = cast("Embedder | ChatModel | Reranker", build(ModelSpec.parse(name)))
+                model = self._models[kind, name] = cast("AnyModel", build(ModelSpec.parse(name)))
             return cast("Model", model)
 
     def _build_embedder(self, spec: ModelSpec) -> Embedder:
@@ -167,6 +180,20 @@ class Registry:
         endpoint = self._endpoint_of(spec)
         return HttpReranker(spec.model, endpoint.base_url, endpoint.api_key, name=str(spec))
 
+    def _build_speech_to_text(self, spec: ModelSpec) -> SpeechToText:
+        from ragflow.engine.speech.openai import OpenAISpeechToText
+
+        endpoint = self._endpoint_of(spec)
+        return OpenAISpeechToText(spec.model, endpoint.base_url, endpoint.api_key, name=str(spec))
+
+    def _build_text_to_speech(self, spec: ModelSpec) -> TextToSpeech:
+        from ragflow.engine.speech.openai import OpenAITextToSpeech
+
+        endpoint = self._endpoint_of(spec)
+        return OpenAITextToSpeech(
+            spec.model, endpoint.base_url, endpoint.api_key, name=str(spec), voice=self.settings.voice
+        )
+
     def _endpoint_of(self, spec: ModelSpec) -> Endpoint:
         """Return where a remote model is asked: a base URL serves every provider name, a key alone means OpenAI."""
         if not spec.model:
@@ -211,6 +238,16 @@ class Registry:
         """The configured rerank model; empty when there is none."""
         return self._configured(self.settings.rerank_model)
 
+    @property
+    def default_speech_to_text_name(self) -> str:
+        """The configured speech to text model; empty when there is none."""
+        return self._configured(self.settings.speech_to_text_model)
+
+    @property
+    def default_text_to_speech_name(self) -> str:
+        """The configured text to speech model; empty when there is none."""
+        return self._configured(self.settings.text_to_speech_model)
+
     def _implied_chat_model(self) -> str:
         return OPENAI_CHAT_MODEL if self.settings.api_key and not self.settings.base_url else ""
 
@@ -229,7 +266,7 @@ class Registry:
 
     def describe(self) -> list[ModelStatus]:
         """Return one line per model that is offered or was asked for, with the reason in words. Asks no provider."""
-        return [*self._describe_embedders(), *self._describe_chat_models(), *self._describe_rerankers()]
+        return [*self._describe_embedders(), *self._describe_chat_models(), *self._describe_others()]
 
     def _describe_embedders(self) -> list[ModelStatus]:
         default, folder = self.default_embedding_name, self.model_folder
@@ -253,8 +290,14 @@ class Registry:
         named = self.settings.chat_model or self._implied_chat_model()
         return [builtin, *self._describe_configured("chat", named, default)]
 
-    def _describe_rerankers(self) -> list[ModelStatus]:
-        return self._describe_configured("rerank", self.settings.rerank_model, self.default_rerank_name)
+    def _describe_others(self) -> list[ModelStatus]:
+        """Describe the kinds of which none is built in."""
+        chosen = self.settings
+        return [
+            *self._describe_configured("rerank", chosen.rerank_model, self.default_rerank_name),
+            *self._describe_configured("speech_to_text", chosen.speech_to_text_model, self.default_speech_to_text_name),
+            *self._describe_configured("text_to_speech", chosen.text_to_speech_model, self.default_text_to_speech_name),
+        ]
 
     def _describe_configured(self, kind: Kind, named: str, default: str) -> list[ModelStatus]:
         """Describe a model that the settings name, unless it is a built-in one, which has its line already."""

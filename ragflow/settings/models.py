@@ -19,6 +19,11 @@ MODELS = ModelSettings(
         help="Default embedding model. Empty: the built-in one (without its files: hashing).",
     ),
     rerank_model=_models.text("RAGFLOW_RERANK_MODEL", help="Default rerank model. Empty: no reranking."),
+    speech_to_text_model=_models.text(
+        "RAGFLOW_SPEECH_TO_TEXT_MODEL", help="Default model that transcribes recordings. Empty: none."
+    ),
+    text_to_speech_model=_models.text("RAGFLOW_TEXT_TO_SPEECH_MODEL", help="Default model that speaks. Empty: none."),
+    voice=_models.text("RAGFLOW_VOICE", help="Voice of the model that speaks, by its provider's name. Empty: alloy."),
     context_tokens=_models.integer(
         "RAGFLOW_CONTEXT_TOKENS", 8192, minimum=512, help="Context window of the chat model in tokens."
     ),

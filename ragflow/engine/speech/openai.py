@@ -80,12 +80,12 @@ class OpenAITextToSpeech:
         api_key: str,
         *,
         name: str,
-        voice: str = DEFAULT_VOICE,
+        voice: str = "",
         timeout: float = 60.0,
     ) -> None:
         self.name = name
         self._model = model
-        self._voice = voice
+        self._voice = voice or DEFAULT_VOICE
         self._endpoint = Endpoint(base_url, api_key)
         self._timeout = timeout
 
