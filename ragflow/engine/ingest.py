@@ -6,24 +6,21 @@ while it is still being read.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ragflow.engine.chunking import ChunkOptions, chunk, is_native
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.embedding.base import Embedder
+from ragflow.engine.embedding.chunks import ChunkEmbedder
 from ragflow.engine.errors import Cancelled
 from ragflow.engine.ids import chunk_id
 from ragflow.engine.parsing import Limits, ParseOptions, parse
 from ragflow.engine.tokens import count_tokens
-from ragflow.engine.types import Block, Chunk, Matrix, Notice, Piece, Position, Progress, Stage, Vector
+from ragflow.engine.types import Block, Chunk, Notice, Piece, Position, Progress, Stage
 
 SLICE = 64
 """Chunks that are embedded and stored at a time."""
@@ -32,11 +29,8 @@ READING_SHARE = 0.3
 STORING_SHARE = 0.68
 """Parts of the progress; the rest is the removal of the chunks of an earlier run."""
 
-DEFAULT_NAME_WEIGHT = 0.1
 LAST_PAGE = 100_000_001
 """Stands for the last page, in messages, where a format has none: clients of the contract know this number."""
-
-TABLE_TAG = re.compile(r"</?(?:table|caption|tr|th|td)\b[^>]*>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +117,7 @@ class _Writer:
 
     def __init__(self, job: IngestJob, embedder: Embedder, store: DocStore, *, created_at: float) -> None:
         self._job = job
-        self._embedder = embedder
+        self._embedder = ChunkEmbedder(embedder, job.document_name, job.parser_config)
         self._store = store
         self._created_at = created_at
         self._known: set[str] = set()
@@ -149,7 +143,7 @@ class _Writer:
         if not self.waiting:
             return
         start = time.perf_counter()
-        vectors = self._vectors()
+        vectors = self._embedder.embed(self.waiting)
         embedded = time.perf_counter()
         self._store.upsert(self.waiting, vectors)
         self._embedding_seconds += embedded - start
@@ -183,29 +177,6 @@ class _Writer:
             created_at=self._created_at,
         )
 
-    def _vectors(self) -> Matrix:
-        """Return the mix of the document's name and each chunk's questions or text, of unit length again."""
-        vectors = self._embedder.embed([_searchable(chunk) for chunk in self.waiting])
-        weight = self._name_weight
-        if weight == 0:
-            return vectors
-        mixed = weight * self._name_vector + (1 - weight) * vectors
-        norms = np.linalg.norm(mixed, axis=1, keepdims=True)
-        unit: Matrix = np.divide(mixed, norms, out=np.zeros_like(mixed), where=norms > 0).astype(np.float32)
-        return unit
-
-    @cached_property
-    def _name_vector(self) -> Vector:
-        vector: Vector = self._embedder.embed([self._job.document_name])[0]
-        return vector
-
-    @cached_property
-    def _name_weight(self) -> float:
-        weight = self._job.parser_config.get("filename_embd_weight")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
-            return DEFAULT_NAME_WEIGHT
-        return float(weight)
-
 
 class _Meter:
     """Says how far the whole job is. The fraction never falls."""
@@ -230,12 +201,6 @@ class _Meter:
 def _stop_if(should_stop: Callable[[], bool]) -> None:
     if should_stop():
         raise Cancelled("The ingest was stopped on request.")
-
-
-def _searchable(chunk: Chunk) -> str:
-    """Return what the vector of a chunk stands for."""
-    text = "\n".join(chunk.questions) or chunk.content
-    return TABLE_TAG.sub(" ", text) if chunk.kind == "table" else text
 
 
 def _parse_options(config: Mapping[str, Any]) -> ParseOptions:
