@@ -6,6 +6,7 @@ elastic_search.py, the connection and its errors in elastic_server.py.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
-from elasticsearch.dsl.query import Bool, Query, Range
+from elasticsearch.dsl.query import Bool, Query, Range, Term
 from elasticsearch.helpers import streaming_bulk
 
 from ragflow.engine.docstore.analysis import clean, name_terms, query_terms
@@ -25,6 +26,7 @@ from ragflow.engine.docstore.elastic_search import (
     Body,
     Hit,
     any_of,
+    counting,
     foreign,
     run,
     scan,
@@ -114,9 +116,12 @@ class ElasticDocStore:
         filters = within(dataset_id, document_id)
         if chunk_ids is not None:
             filters.append(any_of("chunk_id", chunk_ids))
+        to_switch = [*filters, Term("available", {"value": not available})]
         with self._session() as client:
-            hits = scan(client, self._index.name, [dataset_id], filters, _source=False)
-            return self._update(client, ((hit, {"available": available}) for hit in hits), dataset_id)
+            addressed = run(client, self._index.name, [dataset_id], counting(filters))["hits"]["total"]["value"]
+            hits = scan(client, self._index.name, [dataset_id], to_switch, _source=False)
+            self._update(client, ((hit, {"available": available}) for hit in hits), dataset_id)
+        return int(addressed)
 
     def rename_document(self, dataset_id: str, document_id: str, name: str) -> None:
         name = clean(name)
@@ -127,8 +132,8 @@ class ElasticDocStore:
             changes = ((hit, data if hit["_source"]["manual"] else data | searchable) for hit in hits)
             self._update(client, changes, dataset_id)
 
-    def _update(self, client: Elasticsearch, changes: Iterable[tuple[Hit, Body]], dataset_id: str) -> int:
-        """Change some fields of chunks; return how many of them (still) exist."""
+    def _update(self, client: Elasticsearch, changes: Iterable[tuple[Hit, Body]], dataset_id: str) -> None:
+        """Change some fields of those chunks that (still) exist."""
         actions = (
             {
                 "_op_type": "update",
@@ -139,7 +144,7 @@ class ElasticDocStore:
             }
             for hit, change in changes
         )
-        return sum(result["status"] == 200 for result in self._bulk(client, actions))
+        deque(self._bulk(client, actions), maxlen=0)
 
     def _bulk(self, client: Elasticsearch, actions: Iterable[Body]) -> Iterator[dict[str, Any]]:
         """Send actions in slices, each searchable when it is through; yield their results.
@@ -238,12 +243,7 @@ class ElasticDocStore:
         return list(islice(hits, wanted)), total
 
     def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:
-        body = {
-            "query": Bool(filter=within(dataset_id, document_id)).to_dict(),
-            "size": 0,
-            "track_total_hits": True,
-            "aggs": {"tokens": {"sum": {"field": "tokens"}}},
-        }
+        body = counting(within(dataset_id, document_id)) | {"aggs": {"tokens": {"sum": {"field": "tokens"}}}}
         with self._session() as client:
             answer = run(client, self._index.name, [dataset_id], body)
         return ChunkCount(answer["hits"]["total"]["value"], int(answer["aggregations"]["tokens"]["value"]))

@@ -64,6 +64,11 @@ def within(dataset_id: str, document_id: str | None = None) -> list[Query]:
     return filters
 
 
+def counting(filters: Sequence[Query]) -> Body:
+    """Search for nothing but the number of all chunks that match."""
+    return {"query": Bool(filter=list(filters)).to_dict(), "size": 0, "track_total_hits": True}
+
+
 def text_query(terms: Sequence[str]) -> Query:
     """Score as text: BM25 over all four fields as if they were one, with their weights."""
     return CombinedFields(query=" ".join(terms), fields=FIELDS, operator="or")

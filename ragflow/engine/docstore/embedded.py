@@ -26,6 +26,7 @@ from ragflow.engine.docstore.embedded_rows import (
     count_change,
     delete_rows,
     entry_of,
+    find_chunks,
     find_dataset,
     find_datasets,
     find_document,
@@ -84,23 +85,32 @@ class EmbeddedDocStore:
     def set_available(
         self, dataset_id: str, document_id: str, available: bool, chunk_ids: Sequence[str] | None = None
     ) -> int:
-        ids = None if chunk_ids is None else json_list(chunk_ids)
-        with self._file.write() as connection:
+        with self._file.read() as connection:
             if (numbers := find_document(connection, dataset_id, document_id)) is None:
                 return 0
-            dataset_no, document_no = numbers
-            found = connection.execute(
+            rids = find_chunks(connection, numbers[1], chunk_ids)
+        return sum(
+            self._switch_slice(numbers[0], rids[start : start + SLICE], available)
+            for start in range(0, len(rids), SLICE)
+        )
+
+    def _switch_slice(self, dataset_no: int, rids: Sequence[int], available: bool) -> int:
+        """Switch those of the chunks that still exist; return how many. Rows that are right already stay unwritten."""
+        chunks = {"available": available, "rids": str(list(rids))}
+        with self._file.write() as connection:
+            switched = connection.execute(
                 """
-                UPDATE vector SET available = :available WHERE rid IN (
-                    SELECT rid FROM chunk
-                    WHERE document_no = :document AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
-                )
+                UPDATE vector SET available = :available
+                WHERE rid IN (SELECT value FROM json_each(:rids)) AND available <> :available
                 """,
-                {"available": available, "document": document_no, "ids": ids},
+                chunks,
             ).rowcount
-            if found:
+            if switched:
                 mark_changed(connection, dataset_no)
-        return found
+            (existing,) = connection.execute(
+                "SELECT count(*) FROM chunk WHERE rid IN (SELECT value FROM json_each(:rids))", chunks
+            ).fetchone()
+        return int(existing)
 
     def rename_document(self, dataset_id: str, document_id: str, name: str) -> None:
         with self._file.write() as connection:

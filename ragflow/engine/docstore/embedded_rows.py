@@ -139,6 +139,18 @@ def find_document(connection: sqlite3.Connection, dataset_id: str, document_id: 
     return found
 
 
+def find_chunks(connection: sqlite3.Connection, document_no: int, chunk_ids: Iterable[str] | None) -> list[int]:
+    """Return the rowids of all chunks of a document, or of those of them that have one of these ids."""
+    rows = connection.execute(
+        """
+        SELECT rid FROM chunk
+        WHERE document_no = :document AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
+        """,
+        {"document": document_no, "ids": None if chunk_ids is None else json_list(chunk_ids)},
+    )
+    return [rid for (rid,) in rows]
+
+
 def find_vectors(
     connection: sqlite3.Connection, dataset_ids: Iterable[str], chunk_ids: Iterable[str]
 ) -> list[tuple[str, bytes]]:

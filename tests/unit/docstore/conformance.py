@@ -246,6 +246,25 @@ class DocStoreConformance:
         assert found(store, "thing", unit(0)) == {"one thing", "two thing"}
         assert store.set_available("data", "doc", False, []) == 0
 
+    def test_availability_of_a_large_document(self, store: DocStore) -> None:
+        chunks = [make(f"thing {n}") for n in range(450)]
+        store.upsert(chunks, np.repeat(unit(0)[None], 450, axis=0))
+        assert store.set_available("data", "doc", False, [chunk.id for chunk in chunks[:300]]) == 300
+        assert len(found(store, "thing")) == 150
+        assert store.set_available("data", "doc", False) == store.set_available("data", "doc", False) == 450
+        assert found(store, "thing", unit(0)) == set()
+        assert store.set_available("data", "doc", True) == 450
+        assert len(found(store, "thing")) == 450
+
+    def test_a_replaced_chunk_keeps_its_place_and_takes_the_new_availability(self, store: DocStore) -> None:
+        first, second = make("first", order=0), make("second", order=1)
+        notes = [make(f"note {n}", manual=True, created_at=float(n)) for n in range(3)]
+        put(store, first, second, *notes)
+        put(store, replace(first, content="changed", available=False), replace(notes[1], content="changed too"))
+        assert listed(store) == ["changed", "second", "note 2", "changed too", "note 0"]
+        assert found(store, "changed") == {"changed too"}
+        assert found(store, "changed", only_available=False) == {"changed", "changed too"}
+
     def test_renaming_changes_data_and_searchable_name_of_parsed_chunks(self, store: DocStore) -> None:
         put(
             store,
