@@ -1,7 +1,7 @@
 """HTTP to model providers: shared connection pools, retries, and failures in words.
 
-The operator of the installation configures these addresses, so private ones are allowed here. The proxy variables of
-the environment are honoured, except for this machine itself.
+Addresses that the operator of the installation configured may be private; those that a tenant chose are reached through
+`guard`. The proxy variables of the environment are honoured for the former, except for this machine itself.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Endpoint:
 
     base_url: str  # with the version prefix, for example https://api.openai.com/v1
     api_key: str = field(default="", repr=False)
+    guarded: bool = False  # a tenant chose the address: it has to be a public one
 
     def __post_init__(self) -> None:
         if not _is_url(self.base_url):
@@ -86,21 +87,30 @@ def _is_url(text: str) -> bool:
 
 
 def _options() -> dict[str, Any]:
-    import httpx2
-
     return {
         "headers": {"User-Agent": USER_AGENT},
-        "limits": httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0),
+        "limits": _limits(),
         "mounts": {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # never through a proxy
     }
 
 
-@lru_cache(maxsize=1)
-def blocking_client() -> httpx2.Client:
-    """Return the process's one client for threads."""
+def _limits() -> httpx2.Limits:
     import httpx2
 
-    client = httpx2.Client(**_options())
+    return httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
+
+
+@lru_cache(maxsize=2)
+def blocking_client(guarded: bool) -> httpx2.Client:
+    """Return the process's one client for threads, or its other one for addresses that tenants chose."""
+    import httpx2
+
+    if guarded:
+        from ragflow.engine.guard import guarded_transport
+
+        client = httpx2.Client(headers={"User-Agent": USER_AGENT}, transport=guarded_transport(_limits()))
+    else:
+        client = httpx2.Client(**_options())
     atexit.register(client.close)
     return client
 
@@ -108,34 +118,41 @@ def blocking_client() -> httpx2.Client:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=blocking_client.cache_clear)  # two processes must not share a connection
 
-_clients: dict[asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
+_Key = tuple[asyncio.AbstractEventLoop, bool]
+_clients: dict[_Key, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
 
 
-async def async_client() -> httpx2.AsyncClient:
-    """Return the running event loop's one client; it is closed when the loop shuts down."""
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        await _open_client(loop)
-    return _clients[loop][0]
+async def async_client(endpoint: Endpoint) -> httpx2.AsyncClient:
+    """Return the running event loop's client for this kind of endpoint; it is closed when the loop shuts down."""
+    key = (asyncio.get_running_loop(), endpoint.guarded)
+    if key not in _clients:
+        await _open_client(key)
+    return _clients[key][0]
 
 
-async def _open_client(loop: asyncio.AbstractEventLoop) -> None:
+async def _open_client(key: _Key) -> None:
     import httpx2
 
-    for closed in [other for other in list(_clients) if other.is_closed()]:
+    for closed in [other for other in list(_clients) if other[0].is_closed()]:
         _clients.pop(closed, None)
-    client = httpx2.AsyncClient(**_options())
-    guard = _close_with_loop(loop, client)
-    _clients[loop] = (client, guard)
-    await anext(guard)
+    if key[1]:
+        from ragflow.engine.guard import guarded_async_transport
+
+        transport = guarded_async_transport(_limits())
+        client = httpx2.AsyncClient(headers={"User-Agent": USER_AGENT}, transport=transport)
+    else:
+        client = httpx2.AsyncClient(**_options())
+    closing = _close_with_loop(key, client)
+    _clients[key] = (client, closing)
+    await anext(closing)
 
 
-async def _close_with_loop(loop: asyncio.AbstractEventLoop, client: httpx2.AsyncClient) -> AsyncGenerator[None, None]:
+async def _close_with_loop(key: _Key, client: httpx2.AsyncClient) -> AsyncGenerator[None, None]:
     """Close the client at the end of its loop: asyncio closes suspended generators when it shuts a loop down."""
     try:
         yield
     finally:
-        _clients.pop(loop, None)
+        _clients.pop(key, None)
         await client.aclose()
 
 
@@ -192,7 +209,7 @@ def _post(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeout: 
     import httpx2
 
     try:
-        return blocking_client().post(**_request(endpoint, path, body, read_timeout))
+        return blocking_client(endpoint.guarded).post(**_request(endpoint, path, body, read_timeout))
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         raise transport_error(endpoint, exc) from exc
 
@@ -200,7 +217,7 @@ def _post(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeout: 
 async def _apost(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeout: float) -> httpx2.Response:
     import httpx2
 
-    client = await async_client()
+    client = await async_client(endpoint)
     try:
         return await client.post(**_request(endpoint, path, body, read_timeout))
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
@@ -253,6 +270,8 @@ def transport_error(endpoint: Endpoint, cause: BaseException) -> ModelError:
     """Return the error for what an HTTP client raised before an answer was there."""
     import httpx2
 
+    if isinstance(cause, ModelError):  # the guard refused the address
+        return cause
     if isinstance(cause, httpx2.TimeoutException):
         return ModelError(f"The model provider at {endpoint.host} did not answer in time.", code="TIMEOUT")
     detail = (endpoint.scrub(str(cause)) or type(cause).__name__).rstrip(".")

@@ -1,17 +1,20 @@
 """Which models there are: from the name a dataset or assistant carries to the object that does the work.
 
-A model is named "model@provider". The provider Builtin (in any case) needs no key and no network. Every other one is
-the OpenAI-compatible endpoint of the settings.
+A model is named "model@provider". The provider Builtin (in any case) needs no key and no network. Every other name is
+asked at the OpenAI-compatible endpoint of the settings; a RemoteModel says itself where it is asked.
 """
 
 from __future__ import annotations
 
+import json
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 
 from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.errors import ModelError, ModelNotFound
@@ -31,6 +34,7 @@ EXTRACTIVE = "extractive@Builtin"
 BUILTIN_MODELS = frozenset(name.partition("@")[0].lower() for name in (MINILM, HASHING, EXTRACTIVE))
 
 KEPT_MODELS = 256
+ANY_HOST = "*"
 
 Kind = Literal["chat", "embedding", "rerank", "speech_to_text", "text_to_speech"]
 AnyModel = Embedder | ChatModel | Reranker | SpeechToText | TextToSpeech
@@ -53,6 +57,7 @@ class ModelSettings:
     model_folder: str = ""  # with the files of all-MiniLM-L6-v2
     cache_folder: str = ""  # where `manage.py fetch_model` puts them
     threads: int | None = None  # of one local embedding call; None: all cores
+    private_hosts: frozenset[str] = frozenset()  # "host" or "host:port" that tenants may name though private; or "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,20 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteModel:
+    """A model at a provider, with everything that is needed to ask it. Equal ones share a client."""
+
+    name: str  # "model@provider", as it is shown
+    model: str  # as the provider knows it
+    base_url: str
+    api_key: str = field(default="", repr=False)
+    context_tokens: int = 8192
+    rerank_style: str = ""  # a key of rerank.http.STYLES
+    extra_body: str = ""  # JSON object that each chat request carries
+    trusted: bool = True  # False: a tenant chose the address
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStatus:
     """One line of `describe()`: is this model offered, is it the default of its kind, and why (not)."""
 
@@ -94,51 +113,86 @@ class Registry:
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
-        self._models: dict[tuple[Kind, str], AnyModel] = {}
+        self._models: OrderedDict[tuple[Kind, str | RemoteModel], AnyModel] = OrderedDict()
         self._lock = threading.Lock()
 
     # -- models by name --------------------------------------------------------------------------------------------
 
-    def embedder(self, name: str) -> Embedder:
+    def embedder(self, which: str | RemoteModel) -> Embedder:
         """Return the embedding model of this name; empty text means the default. Raises ModelNotFound.
 
         Any name at the provider Builtin is accepted: names other than the two built-in models stand for the default
         one of them, under the name that was asked for.
         """
-        return self._kept("embedding", name or self.default_embedding_name, self._build_embedder)
+        return self._kept("embedding", which or self.default_embedding_name, self._build_embedder)
 
-    def chat_model(self, name: str) -> ChatModel:
+    def chat_model(self, which: str | RemoteModel) -> ChatModel:
         """Return the chat model of this name; empty text means the default. Raises ModelNotFound."""
-        return self._kept("chat", name or self.default_chat_name, self._build_chat_model)
+        return self._kept("chat", which or self.default_chat_name, self._build_chat_model)
 
-    def reranker(self, name: str) -> Reranker:
+    def reranker(self, which: str | RemoteModel) -> Reranker:
         """Return the rerank model of this name. Raises ModelNotFound."""
-        return self._kept("rerank", name, self._build_reranker)
+        return self._kept("rerank", which, self._build_reranker)
 
-    def speech_to_text(self, name: str) -> SpeechToText:
-        """Return the speech to text model of this name. Raises ModelNotFound."""
-        return self._kept("speech_to_text", name, self._build_speech_to_text)
+    def speech_to_text(self, which: str | RemoteModel) -> SpeechToText:
+        """Return the model of this name that writes down speech. Raises ModelNotFound."""
+        return self._kept("speech_to_text", which, self._build_speech_to_text)
 
-    def text_to_speech(self, name: str) -> TextToSpeech:
-        """Return the text to speech model of this name. Raises ModelNotFound."""
-        return self._kept("text_to_speech", name, self._build_text_to_speech)
+    def text_to_speech(self, which: str | RemoteModel) -> TextToSpeech:
+        """Return the model of this name that speaks. Raises ModelNotFound."""
+        return self._kept("text_to_speech", which, self._build_text_to_speech)
 
-    def _kept(self, kind: Kind, name: str, build: Callable[[ModelSpec], Model]) -> Model:
+    def is_guarded(self, target: RemoteModel) -> bool:
+        """Tell whether the model's address has to be a public one."""
+        if target.trusted:
+            return False
+        parts = urlsplit(target.base_url)
+        named = {parts.hostname, f"{parts.hostname}:{parts.port}", ANY_HOST}
+        return named.isdisjoint(self.settings.private_hosts)
+
+    def _kept(self, kind: Kind, which: str | RemoteModel, build: Callable[[ModelSpec | RemoteModel], Model]) -> Model:
         with self._lock:
-            model = self._models.get((kind, name))
+            model = self._models.get((kind, which))
             if model is None:
-                if len(self._models) >= KEPT_MODELS:
-                    self._models.clear()  # anyone may invent names; what a model has loaded is kept elsewhere
-                model = self._models[kind, name] = cast("AnyModel", build(ModelSpec.parse(name)))
+                model = cast("AnyModel", build(self._target_of(which)))
+                self._models[kind, which] = model
+            self._models.move_to_end((kind, which))
+            while len(self._models) > KEPT_MODELS:  # anyone may invent names; what a model has loaded is kept elsewhere
+                self._models.popitem(last=False)
             return cast("Model", model)
 
-    def _build_embedder(self, spec: ModelSpec) -> Embedder:
+    def _target_of(self, which: str | RemoteModel) -> ModelSpec | RemoteModel:
+        """Return a built-in model's name, or where another one is asked."""
+        if isinstance(which, RemoteModel):
+            return which
+        spec = ModelSpec.parse(which)
         if spec.is_builtin:
-            return self._build_builtin_embedder(spec)
-        from ragflow.engine.embedding.openai import OpenAIEmbedder
-
+            return spec
         endpoint = self._endpoint_of(spec)
-        return OpenAIEmbedder(spec.model, endpoint.base_url, endpoint.api_key, name=str(spec))
+        return RemoteModel(
+            name=str(spec),
+            model=spec.model,
+            base_url=endpoint.base_url,
+            api_key=endpoint.api_key,
+            context_tokens=self.settings.context_tokens,
+        )
+
+    def _asked_at(self, target: RemoteModel) -> dict[str, Any]:
+        """Return the arguments that all remote models take."""
+        return {
+            "model": target.model,
+            "base_url": target.base_url,
+            "api_key": target.api_key,
+            "name": target.name,
+            "guarded": self.is_guarded(target),
+        }
+
+    def _build_embedder(self, target: ModelSpec | RemoteModel) -> Embedder:
+        if isinstance(target, ModelSpec):
+            return self._build_builtin_embedder(target)
+        from ragflow.engine.embedding.openai import LONGEST_TEXT, OpenAIEmbedder
+
+        return OpenAIEmbedder(**self._asked_at(target), max_tokens=min(target.context_tokens, LONGEST_TEXT))
 
     def _build_builtin_embedder(self, spec: ModelSpec) -> Embedder:
         from ragflow.engine.embedding.hashing import HashingEmbedder
@@ -154,45 +208,38 @@ class Registry:
             )
         return MiniLMEmbedder(self.model_folder, threads=self.settings.threads, name=str(spec))
 
-    def _build_chat_model(self, spec: ModelSpec) -> ChatModel:
-        if not spec.is_builtin:
-            from ragflow.engine.llm.openai import OpenAIChatModel
+    def _build_chat_model(self, target: ModelSpec | RemoteModel) -> ChatModel:
+        if isinstance(target, ModelSpec):
+            return self._build_extractive_model(target)
+        from ragflow.engine.llm.openai import OpenAIChatModel
 
-            endpoint = self._endpoint_of(spec)
-            return OpenAIChatModel(
-                spec.model,
-                endpoint.base_url,
-                endpoint.api_key,
-                name=str(spec),
-                context_tokens=self.settings.context_tokens,
-            )
+        extra_body = json.loads(target.extra_body) if target.extra_body else None
+        return OpenAIChatModel(**self._asked_at(target), context_tokens=target.context_tokens, extra_body=extra_body)
+
+    def _build_extractive_model(self, spec: ModelSpec) -> ChatModel:
         if spec.model.lower() != EXTRACTIVE.partition("@")[0]:
             raise ModelNotFound(f"There is no built-in chat model {spec}; the only one is {EXTRACTIVE}.")
         from ragflow.engine.llm.extractive import ExtractiveModel
 
         return ExtractiveModel(context_tokens=self.settings.context_tokens)
 
-    def _build_reranker(self, spec: ModelSpec) -> Reranker:
-        if spec.is_builtin:
-            raise ModelNotFound(f"There is no built-in rerank model {spec}; name one of an OpenAI-compatible provider.")
+    def _build_reranker(self, target: ModelSpec | RemoteModel) -> Reranker:
+        remote = _remote(target, "rerank")
         from ragflow.engine.rerank.http import HttpReranker
 
-        endpoint = self._endpoint_of(spec)
-        return HttpReranker(spec.model, endpoint.base_url, endpoint.api_key, name=str(spec))
+        return HttpReranker(**self._asked_at(remote), style=remote.rerank_style)
 
-    def _build_speech_to_text(self, spec: ModelSpec) -> SpeechToText:
+    def _build_speech_to_text(self, target: ModelSpec | RemoteModel) -> SpeechToText:
+        remote = _remote(target, "speech-to-text")
         from ragflow.engine.speech.openai import OpenAISpeechToText
 
-        endpoint = self._endpoint_of(spec)
-        return OpenAISpeechToText(spec.model, endpoint.base_url, endpoint.api_key, name=str(spec))
+        return OpenAISpeechToText(**self._asked_at(remote))
 
-    def _build_text_to_speech(self, spec: ModelSpec) -> TextToSpeech:
+    def _build_text_to_speech(self, target: ModelSpec | RemoteModel) -> TextToSpeech:
+        remote = _remote(target, "text-to-speech")
         from ragflow.engine.speech.openai import OpenAITextToSpeech
 
-        endpoint = self._endpoint_of(spec)
-        return OpenAITextToSpeech(
-            spec.model, endpoint.base_url, endpoint.api_key, name=str(spec), voice=self.settings.voice
-        )
+        return OpenAITextToSpeech(**self._asked_at(remote), voice=self.settings.voice)
 
     def _endpoint_of(self, spec: ModelSpec) -> Endpoint:
         """Return where a remote model is asked: a base URL serves every provider name, a key alone means OpenAI."""
@@ -313,3 +360,9 @@ class Registry:
         except ModelError as error:
             return [ModelStatus(kind, full_name, available=False, default=full_name == default, reason=str(error))]
         return [ModelStatus(kind, full_name, available=True, default=full_name == default, reason=f"Asked at {host}.")]
+
+
+def _remote(target: ModelSpec | RemoteModel, what: str) -> RemoteModel:
+    if isinstance(target, ModelSpec):
+        raise ModelNotFound(f"There is no built-in {what} model {target}; name one of an OpenAI-compatible provider.")
+    return target

@@ -16,6 +16,7 @@ from ragflow.engine.types import Matrix, Vector
 
 WORKER_PATIENCE = 60.0  # seconds a worker waits when the provider asks for it
 QUERY_PATIENCE = 5.0  # the same while a person waits
+LONGEST_TEXT = 8191  # tokens that OpenAI's models take
 
 
 class OpenAIEmbedder:
@@ -35,13 +36,14 @@ class OpenAIEmbedder:
         *,
         name: str,
         batch: int = 32,
-        max_tokens: int = 8191,
+        max_tokens: int = LONGEST_TEXT,
         timeout: float = 60.0,
+        guarded: bool = False,
     ) -> None:
         self.name = name
         self.dimension: int | None = None
         self._model = model
-        self._endpoint = Endpoint(base_url, api_key)
+        self._endpoint = Endpoint(base_url, api_key, guarded)
         self._batch = batch
         self._max_tokens = max_tokens
         self._timeout = timeout
@@ -77,7 +79,7 @@ class OpenAIEmbedder:
         return vectors
 
     def _body(self, texts: Sequence[str]) -> dict[str, Any]:
-        return {"model": self._model, "input": [self._fitted(text) for text in texts], "encoding_format": "float"}
+        return {"model": self._model, "input": [self._fitted(text) for text in texts]}
 
     def _fitted(self, text: str) -> str:
         if len(text) * 4 <= self._max_tokens:  # a character has at most 4 bytes, a token at least one

@@ -47,7 +47,8 @@ class OpenAIChatModel:
     """`ChatModel` over HTTP.
 
     `first_token_timeout` covers everything until the first piece of the answer, attempts included;
-    `silence_timeout` each pause after it. Both end in TIMEOUT.
+    `silence_timeout` each pause after it. Both end in TIMEOUT. `extra_body` is what a provider wants in each request
+    beside OpenAI's fields.
     """
 
     can_instruct = True
@@ -62,11 +63,14 @@ class OpenAIChatModel:
         context_tokens: int = 8192,
         first_token_timeout: float = 120.0,
         silence_timeout: float = 60.0,
+        extra_body: Mapping[str, Any] | None = None,
+        guarded: bool = False,
     ) -> None:
         self.name = name
         self.context_tokens = context_tokens
         self._model = model
-        self._endpoint = Endpoint(base_url, api_key)
+        self._endpoint = Endpoint(base_url, api_key, guarded)
+        self._extra_body = dict(extra_body or {})
         self._first_token_timeout = first_token_timeout
         self._silence_timeout = silence_timeout
         self._asks_usage = True  # until the provider refuses the question
@@ -96,7 +100,7 @@ class OpenAIChatModel:
             {"role": message.role, "content": message.content.encode("utf-8", "replace").decode()}  # no lone surrogates
             for message in messages
         ]
-        return {"model": self._model, "messages": written, "stream": True, **known}
+        return {"model": self._model, "messages": written, "stream": True, **known, **self._extra_body}
 
     async def _open(self, request: dict[str, Any], deadline: float) -> httpx2.Response:
         """Return the response once its headers are there. Failed attempts are repeated: nothing was yielded yet."""
@@ -155,7 +159,7 @@ class OpenAIChatModel:
         return openai.AsyncOpenAI(
             api_key=self._endpoint.api_key or "none",  # it insists on one; servers without keys ignore it
             base_url=self._endpoint.base_url,
-            http_client=await async_client(),
+            http_client=await async_client(self._endpoint),
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),  # the deadlines here rule the rest
             max_retries=0,
         )

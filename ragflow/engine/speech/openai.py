@@ -28,10 +28,12 @@ DEFAULT_VOICE = "alloy"  # the one that OpenAI names first; compatible servers k
 class OpenAISpeechToText:
     """`SpeechToText` over HTTP. Providers that cannot stream a transcript answer with all of it."""
 
-    def __init__(self, model: str, base_url: str, api_key: str, *, name: str, timeout: float = 120.0) -> None:
+    def __init__(
+        self, model: str, base_url: str, api_key: str, *, name: str, timeout: float = 120.0, guarded: bool = False
+    ) -> None:
         self.name = name
         self._model = model
-        self._endpoint = Endpoint(base_url, api_key)
+        self._endpoint = Endpoint(base_url, api_key, guarded)
         self._timeout = timeout
 
     async def transcribe(self, audio: Audio) -> AsyncGenerator[str, None]:
@@ -82,11 +84,12 @@ class OpenAITextToSpeech:
         name: str,
         voice: str = "",
         timeout: float = 60.0,
+        guarded: bool = False,
     ) -> None:
         self.name = name
         self._model = model
         self._voice = voice or DEFAULT_VOICE
-        self._endpoint = Endpoint(base_url, api_key)
+        self._endpoint = Endpoint(base_url, api_key, guarded)
         self._timeout = timeout
 
     async def speak(self, text: str) -> AsyncGenerator[bytes, None]:
@@ -111,7 +114,7 @@ async def _answer(
     import httpx2
 
     async def attempt() -> httpx2.Response:
-        client = await async_client()
+        client = await async_client(endpoint)
         limits = httpx2.Timeout(silence, connect=CONNECT_TIMEOUT)
         try:
             asked = client.build_request(

@@ -268,7 +268,7 @@ async def test_models_of_a_loop_share_connections(server: ModelServer) -> None:
 def test_each_event_loop_has_its_own_client_closed_with_it(server: ModelServer) -> None:
     async def turn() -> httpx2.AsyncClient:
         await complete(chat_model(server), QUESTION)
-        return await http.async_client()
+        return await http.async_client(http.Endpoint("http://127.0.0.1:9"))
 
     first, second = asyncio.run(turn()), asyncio.run(turn())
     assert first is not second

@@ -1,0 +1,105 @@
+"""Connections to addresses that a tenant chose: only to public ones, so that nobody looks into the server's network.
+
+A name is resolved once, every address that it has is checked, and the connection goes to one of the checked addresses.
+So a name whose answer changes in between leads nowhere else. No proxy is used: it would resolve the name again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from ragflow.engine.errors import ModelError
+
+NAT64 = IPv6Network("64:ff9b::/96")  # the last four bytes are an IPv4 address
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address, in any notation that a resolver returns, is one of the public internet."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        if ip in NAT64:
+            return is_public(str(ip_address(int(ip) & 0xFFFFFFFF)))
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if inner:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
+def guarded_transport(limits: httpx2.Limits) -> httpx2.HTTPTransport:
+    return _Transport(limits=limits)
+
+
+def guarded_async_transport(limits: httpx2.Limits) -> httpx2.AsyncHTTPTransport:
+    return _AsyncTransport(limits=limits)
+
+
+class _Transport(httpx2.HTTPTransport):
+    def __init__(self, *, limits: httpx2.Limits) -> None:
+        self._pool = httpcore2.ConnectionPool(network_backend=_PublicNetwork(), **_pool_options(limits))
+
+
+class _AsyncTransport(httpx2.AsyncHTTPTransport):
+    def __init__(self, *, limits: httpx2.Limits) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(network_backend=_AsyncPublicNetwork(), **_pool_options(limits))
+
+
+def _pool_options(limits: httpx2.Limits) -> dict[str, Any]:
+    return {
+        "ssl_context": httpx2.create_ssl_context(),
+        "max_connections": limits.max_connections,
+        "max_keepalive_connections": limits.max_keepalive_connections,
+        "keepalive_expiry": limits.keepalive_expiry,
+    }
+
+
+class _PublicNetwork(httpcore2.SyncBackend):
+    def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise _unknown(host, error) from error
+        failure: httpcore2.ConnectError | None = None
+        for address in _checked(host, found):
+            try:
+                return super().connect_tcp(address, port, *args, **kwargs)
+            except httpcore2.ConnectError as error:
+                failure = error
+        raise failure or _unknown(host, "it has no address")
+
+
+class _AsyncPublicNetwork(httpcore2.AnyIOBackend):
+    async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise _unknown(host, error) from error
+        failure: httpcore2.ConnectError | None = None
+        for address in _checked(host, found):
+            try:
+                return await super().connect_tcp(address, port, *args, **kwargs)
+            except httpcore2.ConnectError as error:
+                failure = error
+        raise failure or _unknown(host, "it has no address")
+
+
+def _checked(host: str, found: Iterable[tuple[Any, ...]]) -> list[str]:
+    """Return the addresses of a host, each once. Raises ModelError if one of them is not public."""
+    addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
+    if not all(map(is_public, addresses)):
+        raise ModelError(
+            f"{host} is an address within this server's own network. Its operator can allow it with "
+            "RAGFLOW_PRIVATE_MODEL_HOSTS.",
+            code="INVALID_REQUEST",
+        )
+    return addresses
+
+
+def _unknown(host: str, reason: object) -> httpcore2.ConnectError:
+    return httpcore2.ConnectError(f"{host} cannot be found ({reason})")
