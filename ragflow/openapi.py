@@ -14,10 +14,12 @@ from drf_spectacular.views import (
     SpectacularSwaggerView,
 )
 
+from apps.chats.api_schema import SHARED
 from ragflow.streaming import api
 
 TOKEN = "APIToken"  # noqa: S105 -- the name of the scheme
 SESSION = "SessionToken"
+SHARE = "ShareToken"
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -46,6 +48,14 @@ class LoginOrTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
         }
 
 
+class ShareTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.accounts.authentication.ShareTokenAuthentication"
+    name = SHARE
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "A share token, which web pages may carry"}
+
+
 def fold_in_streaming_half(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
     """Merge Ninja's paths and components (a drf-spectacular postprocessing hook).
 
@@ -54,7 +64,7 @@ def fold_in_streaming_half(result: dict[str, Any], **_kwargs: Any) -> dict[str, 
     streaming = api.get_openapi_schema(path_prefix="")
     for path_, operations in streaming["paths"].items():
         for operation in operations.values():
-            if operation.get("security"):
+            if operation.get("security") not in (None, SHARED):
                 operation["security"] = [{TOKEN: []}]
         _add(result["paths"].setdefault(path_, {}), operations, path_)
     components = result.setdefault("components", {})

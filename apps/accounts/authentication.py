@@ -1,11 +1,13 @@
 """From the credentials of a request to the principal it runs as, for both halves of the server.
 
 `principal_of_request` serves the public API (API tokens only), `principal_of_login_or_key` the web API and whatever
-else takes both. They are also the one place where a token's scopes and its rate are enforced.
+else takes both, `principal_of_share_request` what web pages embed. They are also the one place where a token's scopes
+and its rate are enforced.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -14,10 +16,10 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from apps.accounts import selectors, services, session_tokens, throttles
-from apps.accounts.errors import ShareTokenInvalid
+from apps.accounts.errors import ShareTokenInvalid, ShareTokenMissing
 from apps.accounts.models import APIToken, User
 from apps.accounts.scopes import require_scope
-from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, Unauthorized
+from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, LacksScope, Unauthorized
 from apps.core.principal import Principal, Scope
 
 
@@ -59,15 +61,38 @@ def principal_of_login_or_key(request: HttpRequest) -> Principal:
 
 
 def principal_of_share_header(header: str | None) -> Principal:
-    """Return the principal of `Authorization: Bearer <share token>`, which may only chat. Raises ShareTokenInvalid."""
-    words = (header or "").split()
+    """Return the principal of `Authorization: Bearer <share token>`, which may only chat.
+
+    It reaches no more than the API token it was issued with. Raises ShareTokenMissing, ShareTokenInvalid, LacksScope
+    and TooManyRequests.
+    """
+    if not header or not header.strip():
+        raise ShareTokenMissing
+    words = header.split()
     if len(words) != 2:
         raise ShareTokenInvalid("Authorization is not valid!")
     token = selectors.share_token_by_secret(words[1])
     if token is None:
         raise ShareTokenInvalid
+    principal = Principal(token.tenant_id, token.tenant_id, token.pk, scopes=frozenset({Scope.CHAT}))
+    if token.api_token is not None:
+        principal = _within(principal, token.api_token)
     services.note_use(token=token)
-    return Principal(token.tenant_id, token.tenant_id, token.pk, scopes=frozenset({Scope.CHAT}))
+    return principal
+
+
+def principal_of_share_request(request: HttpRequest) -> Principal:
+    """The same for a whole request."""
+    return principal_of_share_header(_header(request))
+
+
+def _within(principal: Principal, token: APIToken) -> Principal:
+    """Return the principal with the limits of an API token."""
+    if Scope.CHAT not in token.scopes:
+        raise LacksScope(Scope.CHAT)
+    if token.requests_per_minute is not None:
+        throttles.hit(throttles.requests_of_token(token.requests_per_minute), token.pk)
+    return replace(principal, dataset_ids=_ids(token.dataset_ids), assistant_ids=_ids(token.assistant_ids))
 
 
 def principal_of_user(user: User) -> Principal:
@@ -115,6 +140,16 @@ class APITokenAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
         http_request = request._request  # noqa: SLF001 -- the same function serves the half without DRF
         return (principal_of_request(http_request), None) if _header(http_request) else None
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class ShareTokenAuthentication(BaseAuthentication):
+    """Web pages that embed a chat or a search."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, None]:
+        return principal_of_share_request(request._request), None  # noqa: SLF001
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -82,3 +82,12 @@ class ShareTokenInvalid(errors.RagflowError):
 
     def __init__(self, message: str = "Authentication error: API key is invalid!") -> None:
         super().__init__(message, reference=f'{message}"')
+
+
+class ShareTokenMissing(errors.RagflowError):
+    key, code, status = "share_token_missing", 102, 401
+    data = None
+
+    def __init__(self) -> None:
+        reference = """AttributeError("'NoneType' object has no attribute 'split'")"""
+        super().__init__("`Authorization` can't be empty: name a share token.", reference=reference)

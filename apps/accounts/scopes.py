@@ -19,6 +19,8 @@ _ADMINISTRATION_IF_WRITING = re.compile(r"/v1/(?:user|tenant|system|llm|mcp_serv
 _CHATTING = re.compile(
     r"/api/v1/(?:chats|agents)/[^/]+/(?:completions|sessions)(?:/.*)?"
     r"|/api/v1/(?:chats|agents)_openai/.*"
+    r"|/api/v1/openai/.*|/api/v1/chat/completions"
+    r"|/api/v1/(?:sequence2txt|tts)"
     r"|/api/v1/sessions/.*"
     r"|/v1/conversation/.*",
     re.DOTALL,

@@ -13,6 +13,8 @@ from apps.core.principal import Principal
 
 Role = Membership.Role
 
+_EDITING = (Role.OWNER, Role.ADMIN, Role.EDITOR)
+
 
 def token_by_secret(secret: str) -> APIToken | None:
     """Return the usable token with this secret (or, for a while, this previous secret), whose owner is active."""
@@ -35,7 +37,8 @@ def _token_being_replaced(hashed: str) -> APIToken | None:
 
 
 def share_token_by_secret(secret: str) -> ShareToken | None:
-    token = ShareToken.objects.filter(digest=digest(secret)).filter(_owner_is_active()).first()
+    tokens = ShareToken.objects.select_related("api_token").filter(digest=digest(secret))
+    token = tokens.filter(_owner_is_active()).first()
     return token if token is not None and token.is_usable else None
 
 
@@ -91,6 +94,11 @@ def joined_tenant_ids(principal: Principal) -> models.QuerySet[Membership, str]:
     return Membership.objects.filter(user_id=principal.tenant_id, is_pending=False).values_list("tenant_id", flat=True)
 
 
+def edited_tenant_ids(principal: Principal) -> models.QuerySet[Membership, str]:
+    """Return those of the joined tenants where the caller may change what is shared, as a sub-query of ids."""
+    return joined_tenant_ids(principal).filter(role__in=_EDITING)
+
+
 def memberships_of(principal: Principal) -> models.QuerySet[Membership]:
     """Return what the caller belongs or is invited to, the oldest first."""
     return Membership.objects.filter(user_id=principal.tenant_id).order_by("created_at", "pk")
@@ -114,7 +122,7 @@ def membership_of(tenant_id: str, user_id: str) -> Membership | None:
 
 def can_edit(principal: Principal, tenant_id: str) -> bool:
     """Tell whether the caller may change what the tenant shares: its owner, administrators and editors may."""
-    return _has_role(principal, tenant_id, Role.OWNER, Role.ADMIN, Role.EDITOR)
+    return _has_role(principal, tenant_id, *_EDITING)
 
 
 def can_administer(principal: Principal, tenant_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where an operator looks at assistants and conversations."""
+"""Where an operator looks at assistants, conversations and search apps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 
-from apps.chats.models import Assistant, AssistantDataset, Message, Session
+from apps.chats.models import Assistant, AssistantDataset, Message, SearchApp, Session
 
 
 class AssistantDatasetInline(admin.TabularInline):
@@ -74,3 +74,16 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("name", "id", "user_id", "assistant__name")
     fields = ("id", "assistant", "name", "user_id", "created_at", "updated_at")
     inlines = (MessageInline,)
+
+
+@admin.register(SearchApp)
+class SearchAppAdmin(admin.ModelAdmin):
+    list_display = ("name", "tenant", "created_at", "updated_at")
+    list_select_related = ("tenant",)
+    list_filter = ("tenant",)
+    search_fields = ("name", "id", "description", "tenant__name")
+    readonly_fields = ("id", "tenant", "created_at", "updated_at")
+    fields = ("id", "tenant", "name", "description", "search_config", "created_at", "updated_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # it belongs to a tenant, and is created over the API

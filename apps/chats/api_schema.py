@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes chats: what to send, in short."""
+"""How the OpenAPI document describes chats and searches: what to send, in short."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from drf_spectacular.utils import OpenApiParameter
 from apps.core.schema import ENVELOPE
 
 Schema = dict[str, Any]
+
+SHARED: list[Schema] = [{"ShareToken": []}]
+"""The security of what takes a share token."""
 
 _TEXT: Schema = {"type": "string"}
 _OBJECT: Schema = {"type": "object"}
@@ -47,6 +50,20 @@ CHAT_FILTERS = _query(id=str, name=str)
 SESSION = _body({"name": _TEXT, "user_id": _TEXT})
 SESSION_FILTERS = _query(id=str, name=str, user_id=str)
 IDS = _body({"ids": {**_IDS, "nullable": True, "description": "Empty or null: all."}})
+_SEARCH_CONFIG: Schema = {
+    "type": "object",
+    "description": "What to search and how; `chat_id` names a chat model",
+    "example": {"kb_ids": ["<dataset id>"], "similarity_threshold": 0.2, "top_k": 1024},
+}
+NEW_SEARCH_APP = _body({"name": _TEXT, "description": _TEXT, "search_config": _SEARCH_CONFIG}, required=("name",))
+SEARCH_APP = _body(
+    {"search_id": _TEXT, "name": _TEXT, "tenant_id": _TEXT, "description": _TEXT, "search_config": _SEARCH_CONFIG},
+    required=("search_id", "name", "search_config", "tenant_id"),
+)
+SEARCH_APP_ID = _body({"search_id": _TEXT}, required=("search_id",))
+SEARCH_ID = [OpenApiParameter("search_id", str, required=True)]
+OWNERS = _body({"owner_ids": _IDS})
+SEARCH_APP_FILTERS = _query(keywords=str)
 _STREAM = {"description": "A JSON answer, or server-sent events when `stream` is true (the default)."}
 
 

@@ -1,4 +1,4 @@
-"""Assistants, their sessions, and one row per message."""
+"""Assistants, their sessions with one row per message, and search apps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.db import models
 
 from apps.accounts.models import Tenant
+from apps.chats.search_config import defaults
 from apps.core.models import Record
 from apps.core.names import name_key
 from apps.datasets.models import KnowledgeBase
@@ -113,3 +114,24 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:60]}"
+
+
+class SearchApp(Record):
+    """A search page that somebody has set up: what it searches, with which numbers, and what it shows beside."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="search_apps")
+    name = models.CharField(max_length=_NAME_LENGTH)
+    name_key = models.CharField(max_length=2 * _NAME_LENGTH, editable=False)
+    description = models.TextField(blank=True)
+    avatar = models.TextField(blank=True, help_text="An image as base64.")
+    search_config = models.JSONField(default=defaults, help_text="kb_ids, similarity_threshold, chat_id (a model), …")
+
+    class Meta(Record.Meta):
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "name_key"], name="one_search_app_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.name_key = name_key(self.name)
+        super().save(*args, **kwargs)

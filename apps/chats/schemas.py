@@ -1,4 +1,4 @@
-"""What the bodies of chats and sessions mean. The contract is lax about types here, so each key says how lax."""
+"""What the bodies of chats, sessions and search apps mean. The contract is lax about types, so each key tells how."""
 
 from __future__ import annotations
 
@@ -143,6 +143,41 @@ def update_session(body: Mapping[str, Any]) -> SessionData:
     return data
 
 
+@dataclass(frozen=True, slots=True)
+class SearchAppData:
+    """A request to create or change a search app."""
+
+    name: str
+    search_config: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+def create_search_app(body: Mapping[str, Any]) -> SearchAppData:
+    """Read the body of a creation. Raises DataError and BadValue."""
+    config = {} if body.get("search_config") is None else body["search_config"]
+    return _search_app(body, config, longest_name=255, ending=".")
+
+
+def update_search_app(body: Mapping[str, Any]) -> SearchAppData:
+    """Read the body of an update, which has all required keys. Raises DataError and BadValue."""
+    return _search_app(body, body["search_config"], longest_name=128, ending="")
+
+
+def _search_app(body: Mapping[str, Any], config: Any, *, longest_name: int, ending: str) -> SearchAppData:
+    name = body["name"]
+    if not isinstance(name, str):
+        raise DataError("Search name must be string.")
+    if not name.strip():
+        raise DataError("Search name can't be empty.")
+    size = len(name.encode("utf-8", "replace"))
+    if size > longest_name:
+        raise DataError(f"Search name length is {size} which is large than {longest_name}{ending}")
+    if not isinstance(config, dict):
+        raise DataError("search_config must be a JSON object")
+    columns = {column: _text(column, body[column], column) for column in ("description", "avatar") if column in body}
+    return SearchAppData(name.strip(), config, columns)
+
+
 def _short_text(body: Mapping[str, Any], key: str) -> str | None:
     value = body.get(key)
     if value is None:
@@ -159,6 +194,14 @@ def ids_of(body: Mapping[str, Any]) -> list[str]:
     ids = body.get("ids") or []
     if not isinstance(ids, Iterable) or isinstance(ids, Mapping):
         raise BadValue(f"`ids` must be a list of ids, not {ids!r}.")
+    return [str(element) for element in ids]
+
+
+def owner_ids_of(body: Mapping[str, Any]) -> list[str]:
+    """Return the tenants whose things a list is narrowed to; an empty list means all. Raises BadValue."""
+    ids = body.get("owner_ids") or []
+    if not isinstance(ids, list):
+        raise BadValue(f"`owner_ids` must be a list of ids, not {ids!r}.")
     return [str(element) for element in ids]
 
 

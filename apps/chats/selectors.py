@@ -1,13 +1,14 @@
-"""Reading assistants, sessions and messages, always of one tenant."""
+"""Reading assistants, sessions, messages and search apps, always on behalf of a caller."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import models
 
-from apps.chats.models import Assistant, AssistantDataset, Message, Session
+from apps.accounts.selectors import joined_tenant_ids
+from apps.chats.models import Assistant, AssistantDataset, Message, SearchApp, Session
 from apps.core.errors import BadValue
 from apps.core.names import name_key
 from apps.core.principal import Principal
@@ -38,6 +39,14 @@ _ASSISTANT_COLUMNS = {
     "rerank_id": "rerank_model",
 }
 _SESSION_COLUMNS = {**_TIMES, "id": "id", "dialog_id": "assistant_id", "name": "name", "user_id": "user_id"}
+_SEARCH_APP_COLUMNS = {
+    **_TIMES,
+    "id": "id",
+    "tenant_id": "tenant_id",
+    "created_by": "tenant_id",
+    "name": "name",
+    "description": "description",
+}
 
 
 def assistants_of(principal: Principal) -> models.QuerySet[Assistant]:
@@ -106,6 +115,24 @@ def recent_messages(session: Session, limit: int) -> list[tuple[str, str]]:
     return list(newest)[::-1]
 
 
+def own_search_apps(principal: Principal) -> models.QuerySet[SearchApp]:
+    """Return what the caller may change, and what its share tokens may show."""
+    return SearchApp.objects.filter(tenant_id=principal.tenant_id)
+
+
+def visible_search_apps(
+    principal: Principal, *, keywords: str = "", owner_ids: Sequence[str] = ()
+) -> models.QuerySet[SearchApp]:
+    """Return the search apps of the caller and of the tenants it joined, as a list narrows them. Empty means any."""
+    joined = models.Q(tenant_id__in=joined_tenant_ids(principal))
+    apps = SearchApp.objects.filter(models.Q(tenant_id=principal.tenant_id) | joined)
+    if keywords:
+        apps = apps.filter(name_key__contains=name_key(keywords))
+    if owner_ids:
+        apps = apps.filter(tenant_id__in=owner_ids)
+    return apps
+
+
 def order_assistants(column: str, *, descending: bool) -> list[str]:
     """Translate `orderby`. Raises BadValue for an unknown column."""
     return _ordering(_ASSISTANT_COLUMNS, "Dialog", column, descending)
@@ -114,6 +141,11 @@ def order_assistants(column: str, *, descending: bool) -> list[str]:
 def order_sessions(column: str, *, descending: bool) -> list[str]:
     """Translate `orderby`. Raises BadValue for an unknown column."""
     return _ordering(_SESSION_COLUMNS, "Conversation", column, descending)
+
+
+def order_search_apps(column: str, *, descending: bool) -> list[str]:
+    """Translate `orderby`. Raises BadValue for an unknown column."""
+    return _ordering(_SEARCH_APP_COLUMNS, "Search", column, descending)
 
 
 def _ordering(columns: Mapping[str, str], table: str, column: str, descending: bool) -> list[str]:

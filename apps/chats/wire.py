@@ -1,13 +1,14 @@
-"""Assistants, sessions, messages and references as the API shows them."""
+"""Assistants, sessions, messages, search apps and references as the API shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from apps.chats.models import Assistant, Message, Session
+from apps.accounts.models import User
+from apps.chats.models import Assistant, Message, SearchApp, Session
 from apps.chats.prompt_config import public_names
-from apps.core.clock import timestamps
+from apps.core.clock import milliseconds, timestamps
 from apps.datasets.models import KnowledgeBase
 from apps.documents.wire import positions_to_wire
 from ragflow.engine.types import Answer, Passage, Retrieval
@@ -31,6 +32,16 @@ def assistant_to_wire(assistant: Assistant) -> dict[str, Any]:
         "do_refer": assistant.do_refer,
         "status": "1",
         **timestamps(assistant.created_at, assistant.updated_at),
+    }
+
+
+def embedded_assistant_to_wire(assistant: Assistant) -> dict[str, Any]:
+    """Return what visitors of a page see of the assistant that it embeds."""
+    return {
+        "title": assistant.name,
+        "avatar": assistant.avatar,
+        "prologue": assistant.prompt_config.get("prologue") or "",
+        "has_tavily_key": bool(assistant.prompt_config.get("tavily_api_key")),
     }
 
 
@@ -150,3 +161,30 @@ def passage_to_wire(passage: Passage) -> dict[str, Any]:
         "term_similarity": passage.term_similarity,
         "doc_type": chunk.kind,
     }
+
+
+def search_app_to_wire(app: SearchApp) -> dict[str, Any]:
+    """Return a search app as its share tokens see it."""
+    return {
+        "id": app.pk,
+        "avatar": app.avatar,
+        "tenant_id": app.tenant_id,
+        "name": app.name,
+        "description": app.description,
+        "created_by": app.tenant_id,
+        "search_config": app.search_config,
+        "update_time": milliseconds(app.updated_at),
+    }
+
+
+def stored_search_app_to_wire(app: SearchApp) -> dict[str, Any]:
+    return {**search_app_to_wire(app), "status": "1", **timestamps(app.created_at, app.updated_at)}
+
+
+def listed_search_app_to_wire(app: SearchApp, owner: User | None) -> dict[str, Any]:
+    shown = {name: value for name, value in search_app_to_wire(app).items() if name != "search_config"}
+    return {**shown, "status": "1", "create_time": milliseconds(app.created_at), **owner_to_wire(owner)}
+
+
+def owner_to_wire(owner: User | None) -> dict[str, Any]:
+    return {"nickname": owner.nickname if owner else "", "tenant_avatar": owner.avatar if owner else None}

@@ -82,6 +82,13 @@ def require(payload: Mapping[str, Any], names: Iterable[str]) -> None:
         raise MissingArguments(missing)
 
 
+def deny(payload: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise InvalidArgument if one of the names is a key of the payload; the first one is named."""
+    for name in names:
+        if name in payload:
+            raise InvalidArgument(f"Parameter {name} isn't allowed", data=None)
+
+
 def _is_json(request: HttpRequest) -> bool:
     return (request.content_type or "").lower().startswith("application/json")
 

@@ -80,13 +80,13 @@ class NotFound(RagflowError):
 
 
 class LookupFailed(NotFound):
-    """The same where the reference fails with a LookupError."""
+    """The same where the reference fails with a LookupError or another exception."""
 
     key = "lookup_failed"
     data = None
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reference=repr(LookupError(message)))
+    def __init__(self, message: str, exception: type[Exception] = LookupError) -> None:
+        super().__init__(message, reference=repr(exception(message)))
 
 
 class ChunkNotFound(NotFound):

@@ -29,16 +29,26 @@ class Page:
         return rows[start : min(start + self.size, _FARTHEST)]
 
 
-def page_of(query: Mapping[str, str]) -> Page:
+def page_of(query: Mapping[str, str], default_size: int = DEFAULT_PAGE_SIZE) -> Page:
     """Read `page` and `page_size` of a query string. Absent and empty mean the default, page 0 means page 1.
 
     Raises BadValue for text that is no number and for negative numbers.
     """
     number = integer("page", query.get("page") or 1)
-    size = integer("page_size", query.get("page_size") or DEFAULT_PAGE_SIZE)
+    size = integer("page_size", query.get("page_size") or default_size)
     if number < 0 or size < 0:
         raise BadValue("`page` and `page_size` must not be negative.")
     return Page(max(number, 1), size)
+
+
+def web_page_of(query: Mapping[str, str]) -> Page | None:
+    """Read the same of a list of the web API, which is paged only if both numbers are there and not 0.
+
+    Raises BadValue for text that is no number and for negative numbers.
+    """
+    if not (integer("page", query.get("page") or 0) and integer("page_size", query.get("page_size") or 0)):
+        return None
+    return page_of(query)
 
 
 def descending(query: Mapping[str, str]) -> bool:

@@ -33,6 +33,7 @@ class WireProfile:
     keeps_token_copy: bool  # tokens can be listed in full, from an encrypted copy
     tells_unknown_accounts: bool  # a login or a forgotten password answers whether the address has an account
     takes_plain_passwords: bool  # a password that is no ciphertext counts as the password itself
+    files_open_in_browsers: bool  # the file manager sends files without `Content-Disposition`
     provider_failure_is_answer: bool  # an OpenAI client reads of it in the text of an ordinary completion
 
     def outcome(self, key: str, status: int, code: int) -> tuple[int, int]:
@@ -55,6 +56,7 @@ _REFERENCE_OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
         "too_large": Outcome(200, 100),
         "password_unreadable": Outcome(200, 500),
         "mail_failed": Outcome(200, 500),
+        "share_token_missing": Outcome(200, 100),
         # The reference has no such errors, so they keep their honest status.
         "lacks_scope": Outcome(403),
         "too_many_requests": Outcome(429),
@@ -71,6 +73,7 @@ STANDARD = WireProfile(
     keeps_token_copy=False,
     tells_unknown_accounts=False,
     takes_plain_passwords=True,
+    files_open_in_browsers=False,
     provider_failure_is_answer=False,
 )
 EXACT = WireProfile(
@@ -83,6 +86,7 @@ EXACT = WireProfile(
     keeps_token_copy=True,
     tells_unknown_accounts=True,
     takes_plain_passwords=False,
+    files_open_in_browsers=True,
     provider_failure_is_answer=True,
 )
 

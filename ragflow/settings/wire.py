@@ -56,5 +56,6 @@ SPECTACULAR_SETTINGS = {
     "AUTHENTICATION_WHITELIST": [
         "apps.accounts.authentication.APITokenAuthentication",
         "apps.accounts.authentication.LoginOrKeyAuthentication",
+        "apps.accounts.authentication.ShareTokenAuthentication",
     ],
 }

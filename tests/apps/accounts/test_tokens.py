@@ -7,11 +7,11 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts import authentication, selectors, services
-from apps.accounts.errors import ShareTokenInvalid
+from apps.accounts.errors import ShareTokenInvalid, ShareTokenMissing
 from apps.accounts.models import APIToken, ShareToken, Tenant
 from apps.accounts.scopes import needed_scope
 from apps.accounts.services.tokens import create_share_token, revoke_share_token
-from apps.core.errors import InvalidAPIKey
+from apps.core.errors import InvalidAPIKey, LacksScope, TooManyRequests
 from apps.core.principal import Scope
 from tests.apps.accounts.conftest import Web
 
@@ -294,7 +294,22 @@ class TestShareTokens:
         with pytest.raises(ShareTokenInvalid):
             authentication.principal_of_share_header(f"Bearer {made['token']}")
 
-    @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer a b"])
+    def test_they_have_the_limits_of_the_token_they_came_with(self, ada: Web):
+        made = new_token(ada, dataset_ids=["a" * 32], assistant_ids=[], requests_per_minute=1)
+        header = f"Bearer {made['beta']}"
+        principal = authentication.principal_of_share_header(header)
+        assert (principal.dataset_ids, principal.assistant_ids) == (frozenset({"a" * 32}), frozenset())
+        with pytest.raises(TooManyRequests):
+            authentication.principal_of_share_header(header)
+        with pytest.raises(LacksScope):
+            authentication.principal_of_share_header(f"Bearer {new_token(ada, scopes=['read'])['beta']}")
+
+    @pytest.mark.parametrize("header", [None, "", " "])
+    def test_missing_headers(self, db, header: str | None):
+        with pytest.raises(ShareTokenMissing):
+            authentication.principal_of_share_header(header)
+
+    @pytest.mark.parametrize("header", ["Bearer", "Bearer a b"])
     def test_malformed_headers(self, db, header: str | None):
         with pytest.raises(ShareTokenInvalid) as caught:
             authentication.principal_of_share_header(header)

@@ -1,13 +1,9 @@
-"""Writing assistants, sessions and messages."""
+"""Writing assistants."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
@@ -16,10 +12,11 @@ from django.utils import timezone
 from apps.accounts import language_models
 from apps.accounts.models import Tenant
 from apps.accounts.selectors import tenant_of
-from apps.chats.models import Assistant, AssistantDataset, Message, Session, default_generation_options
+from apps.chats.models import Assistant, AssistantDataset, default_generation_options
 from apps.chats.prompt_config import check_variables, completed
-from apps.chats.schemas import AssistantData, SessionData
-from apps.chats.selectors import assistants_of, sessions_of
+from apps.chats.schemas import AssistantData
+from apps.chats.selectors import assistants_of
+from apps.chats.services.deleting import Deletion, delete_named
 from apps.core.errors import Conflict, DataError, NotFound
 from apps.core.names import name_key
 from apps.core.principal import Principal
@@ -42,9 +39,6 @@ class EmbeddingsDiffer(DataError):
 
 def default_system_prompt() -> str:
     return settings.DEFAULT_SYSTEM_PROMPT or DEFAULT_SYSTEM
-
-
-# -- assistants ----------------------------------------------------------------------------------------------------
 
 
 def create_assistant(*, principal: Principal, data: AssistantData) -> Assistant:
@@ -105,18 +99,9 @@ def _locked(principal: Principal, assistant: Assistant) -> Assistant:
     return stored
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
-    """What became of a request to delete: how many rows went, and a sentence for each id that could not."""
-
-    deleted: int
-    errors: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
-
-
 def delete_assistants(*, principal: Principal, ids: Sequence[str]) -> Deletion:
     """Delete these assistants, or all if none is named. Their sessions become unreachable."""
-    return _delete(
+    return delete_named(
         assistants_of(principal),
         ids,
         delete=lambda rows: rows.update(deleted_at=timezone.now()),
@@ -166,101 +151,3 @@ def _save(assistant: Assistant, datasets: Sequence[KnowledgeBase] | None, confli
                 )
     except IntegrityError:
         raise Conflict(conflict) from None
-
-
-# -- sessions ------------------------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def create_session(*, assistant: Assistant, data: SessionData, greeted_at: datetime | None = None) -> Session:
-    """Create a session that begins with the assistant's opener."""
-    session = Session.objects.create(assistant=assistant, name=data.name or "New session", user_id=data.user_id or "")
-    Message.objects.create(
-        session=session, role=Message.Role.ASSISTANT, content=opener_of(assistant), created_at=greeted_at
-    )
-    return session
-
-
-def opener_of(assistant: Assistant) -> str:
-    opener = assistant.prompt_config.get("prologue")
-    return opener if isinstance(opener, str) else ""
-
-
-def update_session(*, session: Session, data: SessionData) -> Session:
-    """Rename a session or change its user."""
-    session.name = session.name if data.name is None else data.name
-    session.user_id = session.user_id if data.user_id is None else data.user_id
-    session.save(update_fields=["name", "user_id", "updated_at"])
-    return session
-
-
-def delete_sessions(*, assistant: Assistant, ids: Sequence[str]) -> Deletion:
-    """Delete these sessions of the assistant with their messages, or all if none is named."""
-    return _delete(
-        sessions_of(assistant),
-        ids,
-        delete=lambda rows: rows.delete()[1].get("chats.Session", 0),
-        missing="The chat doesn't own the session {}",
-        duplicate="Duplicate session ids: {}",
-    )
-
-
-def _delete(
-    rows: models.QuerySet[Any], ids: Sequence[str], *, delete: Callable[[Any], int], missing: str, duplicate: str
-) -> Deletion:
-    """Delete the named rows, or all of them, in one statement."""
-    if not ids:
-        return Deletion(delete(rows))
-    counts = Counter(ids)
-    with transaction.atomic():
-        found = set(rows.filter(pk__in=counts).values_list("pk", flat=True))
-        deleted = delete(rows.filter(pk__in=found))
-    return Deletion(
-        deleted,
-        errors=[missing.format(row_id) for row_id in counts if row_id not in found],
-        duplicates=[duplicate.format(row_id) for row_id, count in counts.items() if count > 1],
-    )
-
-
-# -- messages ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A question and what was answered, ready to be kept."""
-
-    session_id: str
-    pair_id: UUID
-    question: str
-    answer: str
-    thoughts: str = ""
-    reference: dict[str, Any] = field(default_factory=dict)
-    interrupted: bool = False
-
-
-@transaction.atomic
-def record_exchange(*, exchange: Exchange) -> None:
-    """Append a question and its answer to their session. A session that was deleted meanwhile stays deleted."""
-    now = timezone.now()
-    # Also makes a second exchange of the same session wait, so that pairs do not interleave.
-    if not Session.objects.filter(pk=exchange.session_id).update(updated_at=now):
-        return
-    shared = {"session_id": exchange.session_id, "pair_id": exchange.pair_id, "created_at": now}
-    Message.objects.bulk_create(
-        [
-            Message(role=Message.Role.USER, content=_storable(exchange.question), **shared),
-            Message(
-                role=Message.Role.ASSISTANT,
-                content=_storable(exchange.answer),
-                thoughts=_storable(exchange.thoughts),
-                reference=exchange.reference,
-                interrupted=exchange.interrupted,
-                **shared,
-            ),
-        ]
-    )
-
-
-def _storable(text: str) -> str:
-    """Return the text without NUL, which people and models may write and not every database keeps."""
-    return text.replace("\0", "")

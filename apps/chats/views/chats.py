@@ -1,4 +1,4 @@
-"""Chats and sessions: the endpoints whose answer ends. Those whose answer flows are in `streams`."""
+"""Chat assistants and their sessions."""
 
 from __future__ import annotations
 

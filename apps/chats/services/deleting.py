@@ -1,0 +1,36 @@
+"""Deleting many rows at once, as the bodies of the contract name them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import models, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What became of a request to delete: how many rows went, and a sentence for each id that could not."""
+
+    deleted: int
+    errors: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+
+
+def delete_named(
+    rows: models.QuerySet[Any], ids: Sequence[str], *, delete: Callable[[Any], int], missing: str, duplicate: str
+) -> Deletion:
+    """Delete the named rows, or all of them, in one statement."""
+    if not ids:
+        return Deletion(delete(rows))
+    counts = Counter(ids)
+    with transaction.atomic():
+        found = set(rows.filter(pk__in=counts).values_list("pk", flat=True))
+        deleted = delete(rows.filter(pk__in=found))
+    return Deletion(
+        deleted,
+        errors=[missing.format(row_id) for row_id in counts if row_id not in found],
+        duplicates=[duplicate.format(row_id) for row_id, count in counts.items() if count > 1],
+    )

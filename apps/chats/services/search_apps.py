@@ -1,0 +1,65 @@
+"""Writing search apps."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+
+from apps.accounts.errors import NotYours
+from apps.accounts.selectors import tenant_or_none
+from apps.chats.models import SearchApp
+from apps.chats.schemas import SearchAppData
+from apps.chats.search_config import defaults, read_settings
+from apps.chats.selectors import own_search_apps
+from apps.core.errors import Conflict, DataError
+from apps.core.names import insert_with_free_name, name_key
+from apps.core.principal import Principal
+
+LONGEST_NAME = 255  # bytes
+
+
+def create_search_app(*, principal: Principal, data: SearchAppData) -> SearchApp:
+    """Create a search app; when its name is taken, under the next free one. Raises DataError and BadValue."""
+    tenant = tenant_or_none(principal)
+    if tenant is None:
+        raise DataError("Authorized identity.")
+    config = {**defaults(), **data.search_config}
+    read_settings(config)
+    return insert_with_free_name(
+        data.name,
+        siblings=own_search_apps(principal),
+        insert=lambda name: SearchApp.objects.create(tenant=tenant, name=name, search_config=config, **data.columns),
+        max_bytes=LONGEST_NAME,
+    )
+
+
+@transaction.atomic
+def update_search_app(*, principal: Principal, search_id: str, tenant_id: str, data: SearchAppData) -> SearchApp:
+    """Change a search app; its configuration is merged into the stored one, entry by entry.
+
+    Raises NotYours, DataError, Conflict and BadValue.
+    """
+    app = own_search_apps(principal).select_for_update().filter(pk=search_id).first()
+    if app is None:
+        raise NotYours
+    if tenant_id != principal.tenant_id:
+        raise DataError("Authorized identity.")
+    if own_search_apps(principal).exclude(pk=app.pk).filter(name_key=name_key(data.name)).exists():
+        raise Conflict("Duplicated search name.")
+    app.name = data.name
+    app.search_config = {**app.search_config, **data.search_config}
+    read_settings(app.search_config)
+    for column, value in data.columns.items():
+        setattr(app, column, value)
+    try:
+        with transaction.atomic():
+            app.save()
+    except IntegrityError:
+        raise Conflict("Duplicated search name.") from None
+    return app
+
+
+def delete_search_app(*, principal: Principal, search_id: str) -> None:
+    """Delete a search app of the caller. Raises NotYours."""
+    deleted, _ = own_search_apps(principal).filter(pk=search_id).delete()
+    if not deleted:
+        raise NotYours

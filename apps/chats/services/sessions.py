@@ -1,0 +1,92 @@
+"""Writing sessions and the messages of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.chats.models import Assistant, Message, Session
+from apps.chats.schemas import SessionData
+from apps.chats.selectors import sessions_of
+from apps.chats.services.deleting import Deletion, delete_named
+
+
+@transaction.atomic
+def create_session(*, assistant: Assistant, data: SessionData, greeted_at: datetime | None = None) -> Session:
+    """Create a session that begins with the assistant's opener."""
+    session = Session.objects.create(assistant=assistant, name=data.name or "New session", user_id=data.user_id or "")
+    Message.objects.create(
+        session=session, role=Message.Role.ASSISTANT, content=opener_of(assistant), created_at=greeted_at
+    )
+    return session
+
+
+def opener_of(assistant: Assistant) -> str:
+    opener = assistant.prompt_config.get("prologue")
+    return opener if isinstance(opener, str) else ""
+
+
+def update_session(*, session: Session, data: SessionData) -> Session:
+    """Rename a session or change its user."""
+    session.name = session.name if data.name is None else data.name
+    session.user_id = session.user_id if data.user_id is None else data.user_id
+    session.save(update_fields=["name", "user_id", "updated_at"])
+    return session
+
+
+def delete_sessions(*, assistant: Assistant, ids: Sequence[str]) -> Deletion:
+    """Delete these sessions of the assistant with their messages, or all if none is named."""
+    return delete_named(
+        sessions_of(assistant),
+        ids,
+        delete=lambda rows: rows.delete()[1].get("chats.Session", 0),
+        missing="The chat doesn't own the session {}",
+        duplicate="Duplicate session ids: {}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and what was answered, ready to be kept."""
+
+    session_id: str
+    pair_id: UUID
+    question: str
+    answer: str
+    thoughts: str = ""
+    reference: dict[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+@transaction.atomic
+def record_exchange(*, exchange: Exchange) -> None:
+    """Append a question and its answer to their session. A session that was deleted meanwhile stays deleted."""
+    now = timezone.now()
+    # Also makes a second exchange of the same session wait, so that pairs do not interleave.
+    if not Session.objects.filter(pk=exchange.session_id).update(updated_at=now):
+        return
+    shared = {"session_id": exchange.session_id, "pair_id": exchange.pair_id, "created_at": now}
+    Message.objects.bulk_create(
+        [
+            Message(role=Message.Role.USER, content=_storable(exchange.question), **shared),
+            Message(
+                role=Message.Role.ASSISTANT,
+                content=_storable(exchange.answer),
+                thoughts=_storable(exchange.thoughts),
+                reference=exchange.reference,
+                interrupted=exchange.interrupted,
+                **shared,
+            ),
+        ]
+    )
+
+
+def _storable(text: str) -> str:
+    """Return the text without NUL, which people and models may write and not every database keeps."""
+    return text.replace("\0", "")
