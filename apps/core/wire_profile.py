@@ -34,6 +34,7 @@ class WireProfile:
     tells_unknown_accounts: bool  # a login or a forgotten password answers whether the address has an account
     takes_plain_passwords: bool  # a password that is no ciphertext counts as the password itself
     files_open_in_browsers: bool  # the file manager sends files without `Content-Disposition`
+    metadata_quirks: bool  # filters pass over unknown keys and operators, and depend on the order of values
     provider_failure_is_answer: bool  # an OpenAI client reads of it in the text of an ordinary completion
 
     def outcome(self, key: str, status: int, code: int) -> tuple[int, int]:
@@ -73,6 +74,7 @@ STANDARD = WireProfile(
     keeps_token_copy=False,
     tells_unknown_accounts=False,
     takes_plain_passwords=True,
+    metadata_quirks=False,
     files_open_in_browsers=False,
     provider_failure_is_answer=False,
 )
@@ -86,6 +88,7 @@ EXACT = WireProfile(
     keeps_token_copy=True,
     tells_unknown_accounts=True,
     takes_plain_passwords=False,
+    metadata_quirks=True,
     files_open_in_browsers=True,
     provider_failure_is_answer=True,
 )

@@ -79,6 +79,33 @@ class Document(Record):
         super().save(*args, **kwargs)
 
 
+class MetadataValue(models.Model):
+    """A value of a document's metadata, as filters find it; a list has one row per element.
+
+    Derived from `Document.meta_fields` and written together with it, by `apps.documents.services.metadata` alone.
+    """
+
+    dataset = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="+", db_index=False)
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="metadata_values")
+    key = models.TextField()
+    kind = models.CharField(max_length=8, blank=True, help_text="What the summary counts it as.")
+    value = models.TextField(help_text="JSON")
+    key_hash = models.BigIntegerField(editable=False)
+    equal_hash = models.BigIntegerField(editable=False, help_text="Values that differ in it are not equal.")
+    value_hash = models.BigIntegerField(editable=False, help_text="Of kind and value.")
+
+    class Meta:
+        indexes: ClassVar = [
+            # Holds all that a filter reads: the different values of a key, and the documents that have them.
+            models.Index(
+                fields=["dataset", "key_hash", "equal_hash", "value_hash", "document", "id"], name="metadata_filter"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}"
+
+
 class IngestTask(Record):
     """One attempt series to make a document searchable. This row is the truth; the message in the broker only rings.
 
