@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from django.db.models import Q, QuerySet
 
-from apps.accounts.selectors import can_edit, joined_tenant_ids
+from apps.accounts.selectors import can_edit, edited_tenant_ids, joined_tenant_ids
 from apps.core.ids import is_id
 from apps.core.names import name_key
 from apps.core.principal import Principal
@@ -28,6 +28,12 @@ def listed_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
     """Return what the caller's list shows: its own datasets, and those that joined tenants share with their team."""
     shared = Q(tenant_id__in=joined_tenant_ids(principal), permission=KnowledgeBase.Permission.TEAM)
     return _reachable(principal).filter(Q(tenant_id=principal.tenant_id) | shared)
+
+
+def editable_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
+    """Return the live datasets whose documents the caller may change: viewers of a team only read."""
+    edited = Q(tenant_id__in=edited_tenant_ids(principal))
+    return _reachable(principal).filter(Q(tenant_id=principal.tenant_id) | edited)
 
 
 def _reachable(principal: Principal) -> QuerySet[KnowledgeBase]:

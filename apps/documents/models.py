@@ -1,4 +1,4 @@
-"""Documents and the tasks that make them searchable."""
+"""Documents, the tasks that make them searchable, and the file manager that documents can be made from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
+from apps.accounts.models import Tenant
 from apps.core.models import Record
 from apps.core.names import name_key
 from apps.datasets.models import KnowledgeBase
@@ -78,6 +79,14 @@ class Document(Record):
         self.name_key = name_key(self.name)
         super().save(*args, **kwargs)
 
+    @property
+    def borrows_its_bytes(self) -> bool:
+        """Whether the bytes belong to a file of the file manager, which alone deletes them (see FileLink).
+
+        The key tells, not the link: of two that delete the document at once, one finds the link gone.
+        """
+        return not self.location.startswith(f"{self.dataset_id}/")
+
 
 class MetadataValue(models.Model):
     """A value of a document's metadata, as filters find it; a list has one row per element.
@@ -146,3 +155,90 @@ class IngestTask(Record):
 
     def __str__(self) -> str:
         return f"{self.document} ({self.state})"
+
+
+class File(Record):
+    """An entry of a tenant's file manager: a folder, or a file whose bytes lie in the file storage under `location`.
+
+    The root is the one without a parent. Deleted entries lie in no folder; their rows stay until their bytes are gone,
+    which documents made from them may still need (see FileLink). Entries of the mirror of datasets are never stored.
+    """
+
+    class Type(models.TextChoices):
+        FOLDER = "folder"
+        VIRTUAL = "virtual"
+        PDF = "pdf"
+        DOC = "doc"
+        VISUAL = "visual"
+        AURAL = "aural"
+        OTHER = "other"
+
+    class Source(models.TextChoices):
+        LOCAL = "", "uploaded"
+        KNOWLEDGEBASE = "knowledgebase", "mirror of the datasets"
+
+    mirrors: KnowledgeBase | Document | None = None
+    """What an entry of the mirror stands for; see `apps.documents.mirror`."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="files")
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="children")
+    created_by = models.CharField(max_length=32)
+    name = models.CharField(max_length=255)
+    name_key = models.CharField(max_length=512, editable=False)
+    type = models.CharField(max_length=16, choices=Type.choices)
+    location = models.CharField(max_length=255, blank=True, default="", editable=False)
+    size = models.BigIntegerField(default=0)
+    source_type = models.CharField(max_length=32, blank=True, choices=Source.choices, default=Source.LOCAL)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta(Record.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["parent", "name"],
+                condition=models.Q(deleted_at__isnull=True),
+                name="one_live_file_per_name",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant"],
+                condition=models.Q(parent__isnull=True, deleted_at__isnull=True),
+                name="one_root_folder_per_tenant",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant"],
+                condition=models.Q(source_type="knowledgebase"),
+                name="one_mirror_folder_per_tenant",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["parent", "name_key"], name="file_name_key"),
+            models.Index(fields=["parent", "created_at"], name="file_created"),
+            models.Index(
+                fields=["deleted_at"], condition=models.Q(deleted_at__isnull=False), name="file_being_deleted"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.name_key = name_key(self.name)
+        super().save(*args, **kwargs)
+
+    @property
+    def is_folder(self) -> bool:
+        return self.type == File.Type.FOLDER
+
+    @property
+    def is_mirror(self) -> bool:
+        """Whether the entry is or lies in the mirror of the datasets, which changes with them only."""
+        return self.source_type == File.Source.KNOWLEDGEBASE
+
+
+class FileLink(Record):
+    """A document made from a file. It borrows the file's bytes: they are the file's to delete, when no link is left."""
+
+    file = models.ForeignKey(File, on_delete=models.CASCADE, related_name="links")
+    document = models.OneToOneField(Document, on_delete=models.CASCADE, related_name="file_link")
+
+    def __str__(self) -> str:
+        return f"{self.file_id} as {self.document_id}"

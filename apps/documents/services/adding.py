@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.core.files import File
 from django.core.files.storage import default_storage
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import F
 
-from apps.core.errors import InvalidArgument, LookupFailed, ServerFailure
+from apps.core.errors import InvalidArgument, LookupFailed
 from apps.core.ids import new_id
 from apps.core.names import free_name, name_key, taken_among
 from apps.core.principal import Principal
@@ -23,10 +20,7 @@ from apps.datasets.selectors import editable_dataset
 from apps.documents.file_types import chunk_method_of, suffix_of, type_of
 from apps.documents.models import Document
 from apps.documents.selectors import documents_of
-
-log = logging.getLogger(__name__)
-
-MAX_NAME_BYTES = 255
+from apps.documents.services.storing import MAX_NAME_BYTES, problem_with, undone_on_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +48,27 @@ def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File
             refusals.append(f"{file.name}: This type of file has not been supported yet!")
         else:
             accepted.append(file)
-    documents = [_draft(dataset, file, principal) for file in accepted]
-    with _undone_on_failure(documents):
+    documents = [draft(dataset, file.name or "", file.size, principal) for file in accepted]
+    with undone_on_failure([document.location for document in documents]):
         for document, file in zip(documents, accepted, strict=True):
             default_storage.save(document.location, file)
-        _insert(dataset, documents)
+        insert(dataset, documents)
     return Added(documents, refusals)
 
 
 def _check_name(name: str) -> None:
     if not name:
         raise InvalidArgument("No file selected!")
-    if len(name.encode()) > MAX_NAME_BYTES:
-        raise InvalidArgument(f"File name must be {MAX_NAME_BYTES} bytes or less.")
-    if "\0" in name:
-        raise InvalidArgument("File name must not contain the character NUL.")
+    if problem := problem_with(name):
+        raise InvalidArgument(problem)
 
 
 def _no_dataset(dataset_id: str) -> LookupFailed:
     return LookupFailed(f"Can't find the dataset with ID {dataset_id}!")
 
 
-def _draft(dataset: KnowledgeBase, file: File, principal: Principal) -> Document:  # type: ignore[type-arg]
+def draft(dataset: KnowledgeBase, name: str, size: int, principal: Principal) -> Document:
     """Return the unsaved row of a file. The key of its bytes is made of ids: a name never becomes a path."""
-    name = file.name or ""
     type_ = type_of(name) or ""
     document_id = new_id()
     return Document(
@@ -87,7 +78,7 @@ def _draft(dataset: KnowledgeBase, file: File, principal: Principal) -> Document
         name=name,
         suffix=suffix_of(name),
         location=f"{dataset.pk}/{document_id}",
-        size=file.size,
+        size=size,
         type=type_,
         chunk_method=chunk_method_of(name, type_, default=dataset.chunk_method),
         parser_config=dataset.parser_config,
@@ -96,8 +87,11 @@ def _draft(dataset: KnowledgeBase, file: File, principal: Principal) -> Document
 
 
 @transaction.atomic
-def _insert(dataset: KnowledgeBase, documents: Sequence[Document]) -> None:
-    """Insert the rows under free names. Counting locks the dataset's row, so uploads take turns choosing names."""
+def insert(dataset: KnowledgeBase, documents: Sequence[Document]) -> None:
+    """Insert the rows under free names. Counting locks the dataset's row, so uploads take turns choosing names.
+
+    Raises LookupFailed when the dataset has been deleted meanwhile.
+    """
     live = KnowledgeBase.objects.filter(pk=dataset.pk, deleted_at__isnull=True)
     if not live.update(document_count=F("document_count") + len(documents)):
         raise _no_dataset(dataset.pk)
@@ -116,29 +110,3 @@ def _choose_name(dataset: KnowledgeBase, name: str, chosen: AbstractSet[str]) ->
         return name_key(candidate) in chosen or is_stored(candidate)
 
     return free_name(name, is_taken, max_bytes=MAX_NAME_BYTES)
-
-
-@contextmanager
-def _undone_on_failure(documents: Sequence[Document]) -> Iterator[None]:
-    """Remove the stored bytes when anything fails, and say in words that a disk is full."""
-    try:
-        yield
-    except BaseException as error:
-        for document in documents:
-            _discard(document.location)
-        if _is_full(error):
-            raise ServerFailure("The file storage is full. Nothing of this upload was kept.") from error
-        raise
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OperationalError):
-        return "disk is full" in str(error)
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-
-
-def _discard(location: str) -> None:
-    try:
-        default_storage.delete(location)
-    except Exception:
-        log.warning("The file %s of a failed upload could not be removed", location, exc_info=True)

@@ -34,8 +34,8 @@ def delete_documents(*, dataset: KnowledgeBase, ids: Sequence[str] | None) -> in
     """
     deleted = 0
     for slice_ in _slices(dataset, ids):
-        documents = _hide(dataset, slice_)
-        _purge(documents)
+        documents = hide(dataset, slice_)
+        purge(documents)
         deleted += len(documents)
     return deleted
 
@@ -51,8 +51,8 @@ def _slices(dataset: KnowledgeBase, ids: Sequence[str] | None) -> Iterator[list[
 
 
 @transaction.atomic
-def _hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
-    """Make documents invisible, their names free and their tasks void, and count them off."""
+def hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
+    """Make documents invisible, their names free and their tasks void, and count them off. `purge` does the rest."""
     locked = documents_of(dataset).filter(pk__in=ids).select_for_update(of=("self",))
     documents = list(locked.order_by("pk").defer("parser_config", "meta_fields", "progress_message", "thumbnail"))
     if not documents:
@@ -69,12 +69,17 @@ def _hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
     return documents
 
 
-def _purge(documents: Sequence[Document]) -> None:
+def purge(documents: Sequence[Document]) -> None:
+    """Remove the chunks, bytes and rows of hidden documents. Bytes borrowed from the file manager stay there.
+
+    Raises StoreError when chunks cannot be removed now.
+    """
     purged = []
     for document in documents:
         doc_store().delete_document(document.dataset_id, document.pk)
         try:
-            default_storage.delete(document.location)
+            if not document.borrows_its_bytes:
+                default_storage.delete(document.location)
         except Exception:  # each storage has errors of its own
             log.exception("The file of the deleted document %s could not be removed yet", document.pk)
         else:
@@ -89,7 +94,7 @@ def purge_hidden() -> int:
     )
     documents = list(abandoned[:_SLICE])
     try:
-        _purge(documents)
+        purge(documents)
     except StoreError as error:
         log.warning("Deleted documents have to wait for their chunks to be removed: %s", error)
     return len(documents)
