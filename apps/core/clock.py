@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+from django.utils import timezone
+
 
 def milliseconds(moment: datetime) -> int:
     """Return Unix time in milliseconds."""
@@ -14,6 +16,11 @@ def milliseconds(moment: datetime) -> int:
 def http_date(moment: datetime | None) -> str | None:
     """Return `Fri, 23 Jan 2026 22:09:49 GMT`, or None."""
     return format_datetime(moment.astimezone(UTC), usegmt=True) if moment else None
+
+
+def local_time(seconds: float) -> str:
+    """Return a Unix time as the server's wall clock shows it: `2026-01-23 22:09:49`."""
+    return f"{timezone.localtime(datetime.fromtimestamp(seconds, UTC)):%Y-%m-%d %H:%M:%S}"
 
 
 def timestamps(created_at: datetime, updated_at: datetime) -> dict[str, object]:

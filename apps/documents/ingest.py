@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -106,8 +107,9 @@ class _Work:
         return IngestTask.objects.filter(pk=self.task.pk, state=IngestTask.State.RUNNING, attempt=self.task.attempt)
 
     def do(self) -> None:
+        dataset = self.document.dataset
         job = IngestJob(
-            dataset_id=self.document.dataset_id,
+            dataset_id=dataset.pk,
             document_id=self.document.pk,
             document_name=self.document.name,
             method=self.document.chunk_method,
@@ -118,7 +120,7 @@ class _Work:
             steps = ingest(
                 path,
                 job,
-                embedder=embedder_for(self.document.dataset.embedding_model),
+                embedder=embedder_for(dataset.embedding_model, dataset.tenant_id),
                 store=cast("DocStore", store),
                 should_stop=self.should_stop,
             )
@@ -242,7 +244,13 @@ class _OwnersStore:
         with transaction.atomic():
             if not self._work.mine.select_for_update().exists():
                 raise Cancelled("The task is no longer this worker's.")
-            self._store.upsert(chunks, vectors)
+            self._store.upsert(self._as_the_row_says(chunks), vectors)
+
+    def _as_the_row_says(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """Give chunks the document's name and availability of this moment: both may change while it is parsed."""
+        rows = Document.objects.filter(pk=self._work.document.pk).values_list("name", "enabled")
+        name, enabled = rows.get()
+        return [replace(chunk, document_name=name, available=chunk.available and enabled) for chunk in chunks]
 
     def delete_document(self, dataset_id: str, document_id: str, *, older_than: float) -> ChunkCount:
         """Remove what earlier runs left. Chunks that were added since this task was asked for stay."""

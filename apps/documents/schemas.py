@@ -11,7 +11,6 @@ from typing import Any
 from django.http import QueryDict
 
 from apps.core.errors import BadValue, DataError
-from apps.core.paging import DEFAULT_PAGE_SIZE
 from apps.core.validation import integer, number
 from apps.documents.models import Document
 from apps.documents.selectors import DocumentFilter
@@ -188,30 +187,3 @@ def retrieval_question(payload: Mapping[str, Any]) -> RetrievalQuestion:
         keyword=bool(payload.get("keyword")),
         cross_languages=languages,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    offset: int
-    limit: int
-
-
-UNPAGED_CHUNKS = 10
-DEEPEST_CHUNK = 10_000
-
-
-def chunk_window(query: Mapping[str, str]) -> Window:
-    """Read `page` and `page_size` of a chunk list. A size of 0 switches paging off and shows ten chunks at most.
-
-    Raises BadValue for text that is no number, for a page below 1, and for a page that lies beyond 10 000 chunks.
-    """
-    page, size = (
-        integer(name, query.get(name, default)) for name, default in (("page", 1), ("page_size", DEFAULT_PAGE_SIZE))
-    )
-    if size <= 0:
-        return Window(0, UNPAGED_CHUNKS)
-    if page <= 0:
-        raise BadValue("`page` must be at least 1.", reference=repr(ValueError(NO_NEGATIVE_SLICES)))
-    if page * size > DEEPEST_CHUNK:
-        raise BadValue(f"`page` times `page_size` must not exceed {DEEPEST_CHUNK}.")
-    return Window((page - 1) * size, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.core.clock import http_date, timestamps
+from apps.core.clock import http_date, local_time, timestamps
 from apps.documents.models import Document
 from ragflow.engine.types import Chunk, DocumentCount, Passage, Retrieval
 
@@ -68,6 +68,19 @@ def chunk_to_wire(chunk: Chunk, *, content: str | None = None) -> dict[str, Any]
         "image_id": chunk.image_id,
         "available": chunk.available,
         "positions": positions_to_wire(chunk),
+    }
+
+
+def added_chunk_to_wire(chunk: Chunk) -> dict[str, Any]:
+    return {
+        "id": chunk.id,
+        "content": chunk.content,
+        "document_id": chunk.document_id,
+        "dataset_id": chunk.dataset_id,
+        "important_keywords": list(chunk.keywords),
+        "questions": list(chunk.questions),
+        "create_time": local_time(chunk.created_at),
+        "create_timestamp": chunk.created_at,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, IngestTask
 from apps.documents.selectors import active_tasks, documents_of
+from apps.documents.services.rows import locked
 
 INGEST = "apps.documents.tasks.ingest_document"
 RING_AGAIN_AFTER = timedelta(minutes=5)
@@ -68,12 +70,13 @@ def stop_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> None:
     before it stay cancelled.
     """
     for document_id in ids:
-        _cancel(dataset, document_id)
-        _clear(dataset, document_id)
+        document, moment = _cancel(dataset, document_id)
+        remove_chunks(document, older_than=moment)
 
 
 @transaction.atomic
-def _cancel(dataset: KnowledgeBase, document_id: str) -> None:
+def _cancel(dataset: KnowledgeBase, document_id: str) -> tuple[Document, float]:
+    """Cancel, and return the document with the Unix time before which all its chunks are of the past."""
     document = documents_of(dataset).select_for_update(of=("self",)).filter(pk=document_id).first()
     if document is None:
         raise NotFound(f"You don't own the document {document_id}.")
@@ -84,14 +87,20 @@ def _cancel(dataset: KnowledgeBase, document_id: str) -> None:
     document.state = Document.State.CANCEL
     document.progress = 0
     document.save()
+    return document, time.time()
 
 
-@transaction.atomic
-def _clear(dataset: KnowledgeBase, document_id: str) -> None:
-    """Remove the chunks of a cancelled document. Its lock keeps it from being started again meanwhile."""
-    document = documents_of(dataset).filter(pk=document_id, state=Document.State.CANCEL)
-    if document.select_for_update(of=("self",)).exists():
-        doc_store().delete_document(dataset.pk, document_id)
+def remove_chunks(document: Document, *, older_than: float) -> None:
+    """Remove a document's chunks that were made before this Unix time.
+
+    They are many, so first without a lock; then once more under the document's lock, for the one that somebody who
+    was changing it may have written back.
+    """
+    place = document.dataset_id, document.pk
+    doc_store().delete_document(*place, older_than=older_than)
+    with transaction.atomic():
+        if locked(document) is not None:
+            doc_store().delete_document(*place, older_than=older_than)
 
 
 def cancel_tasks(documents: Sequence[Document]) -> None:

@@ -29,8 +29,8 @@ from apps.documents.schemas import (
     required_document_ids,
 )
 from apps.documents.selectors import DocumentFilter, document_of, documents_of, existing_ids
-from apps.documents.services import adding, deleting, parsing
-from apps.documents.wire import listed_to_wire, uploaded_to_wire
+from apps.documents.services import adding, deleting, parsing, updating
+from apps.documents.wire import document_to_wire, listed_to_wire, uploaded_to_wire
 
 _IDS = {"type": "array", "items": {"type": "string"}}
 _UPLOAD = {
@@ -38,6 +38,18 @@ _UPLOAD = {
         "type": "object",
         "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
         "required": ["file"],
+    }
+}
+_UPDATE = {
+    "application/json": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "meta_fields": {"type": "object"},
+            "chunk_method": {"type": "string", "enum": sorted(updating.CHUNK_METHODS)},
+            "parser_config": {"type": "object"},
+            "enabled": {"type": "integer", "enum": [0, 1]},
+        },
     }
 }
 _LIST_PARAMETERS = [
@@ -108,6 +120,17 @@ class DocumentViewSet(ResourceViewSet):
         response["Content-Disposition"] = content_disposition_header(True, document.name)
         response["X-Content-Type-Options"] = "nosniff"
         return response
+
+    @extend_schema(summary="Update a document", request=_UPDATE)
+    def update(self, request: Request, dataset_id: str, document_id: str) -> Response:
+        changes = read_object(http_request(request))
+        dataset = owned_dataset(caller(request), dataset_id)
+        if dataset is None:
+            raise NotFound("You don't own the dataset.")
+        document = document_of(dataset, document_id)
+        if document is None:
+            raise NotFound("The dataset doesn't own the document.")
+        return success(document_to_wire(updating.update_document(document=document, changes=changes)))
 
     @extend_schema(summary="Delete documents", request=_ids_body("ids"))
     def destroy(self, request: Request, dataset_id: str) -> Response:
