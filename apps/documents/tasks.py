@@ -6,7 +6,7 @@ from celery import shared_task
 
 from apps.datasets import services as datasets
 from apps.documents import ingest
-from apps.documents.services import deleting, parsing
+from apps.documents.services import deleting, file_deleting, parsing
 
 
 @shared_task
@@ -21,3 +21,4 @@ def sweep() -> None:
     parsing.ring_again()
     deleting.purge_hidden()
     datasets.purge_hidden()
+    file_deleting.purge_hidden()

@@ -2,9 +2,11 @@ from django.urls import path
 
 from apps.documents.views.chunks import ChunkViewSet
 from apps.documents.views.documents import DocumentViewSet
+from apps.documents.views.files import FileViewSet
 from apps.documents.views.retrieval import RetrievalViewSet
 
 _DATASET = "api/v1/datasets/<str:dataset_id>"
+_FILE = "api/v1/file"
 
 urlpatterns = [
     path(
@@ -12,10 +14,33 @@ urlpatterns = [
         DocumentViewSet.as_view({"get": "list", "post": "upload", "delete": "destroy"}),
         name="documents",
     ),
-    path(f"{_DATASET}/documents/<str:document_id>", DocumentViewSet.as_view({"get": "download"}), name="document"),
+    path(
+        f"{_DATASET}/documents/<str:document_id>",
+        DocumentViewSet.as_view({"get": "download", "put": "update"}),
+        name="document",
+    ),
     path(f"{_DATASET}/chunks", DocumentViewSet.as_view({"post": "parse", "delete": "stop"}), name="parsing"),
     path(
-        f"{_DATASET}/documents/<str:document_id>/chunks", ChunkViewSet.as_view({"get": "list"}), name="document-chunks"
+        f"{_DATASET}/documents/<str:document_id>/chunks",
+        ChunkViewSet.as_view({"get": "list", "post": "create", "delete": "destroy"}),
+        name="document-chunks",
+    ),
+    path(
+        f"{_DATASET}/documents/<str:document_id>/chunks/<str:chunk_id>",
+        ChunkViewSet.as_view({"put": "update"}),
+        name="chunk",
     ),
     path("api/v1/retrieval", RetrievalViewSet.as_view({"post": "retrieve"}), name="retrieval"),
+    path(f"{_FILE}/upload", FileViewSet.as_view({"post": "upload"}), name="file-upload"),
+    path(f"{_FILE}/create", FileViewSet.as_view({"post": "create"}), name="file-create"),
+    path(f"{_FILE}/list", FileViewSet.as_view({"get": "list"}), name="file-list"),
+    path(f"{_FILE}/root_folder", FileViewSet.as_view({"get": "root"}), name="file-root"),
+    path(f"{_FILE}/parent_folder", FileViewSet.as_view({"get": "parent"}), name="file-parent"),
+    path(f"{_FILE}/all_parent_folder", FileViewSet.as_view({"get": "ancestors"}), name="file-ancestors"),
+    path(f"{_FILE}/rm", FileViewSet.as_view({"post": "remove"}), name="file-rm"),
+    path(f"{_FILE}/rename", FileViewSet.as_view({"post": "rename"}), name="file-rename"),
+    path(f"{_FILE}/mv", FileViewSet.as_view({"post": "move"}), name="file-mv"),
+    path(f"{_FILE}/convert", FileViewSet.as_view({"post": "convert"}), name="file-convert"),
+    path(f"{_FILE}/get/<str:file_id>", FileViewSet.as_view({"get": "download"}), name="file-get"),
+    path(f"{_FILE}/download/<str:attachment_id>", FileViewSet.as_view({"get": "attachment"}), name="file-attachment"),
 ]

@@ -1,0 +1,102 @@
+"""Deleting from the file manager: out of sight at once, then the documents made from it, then bytes and rows."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.core.files.storage import default_storage
+from django.db import models, transaction
+from django.utils import timezone
+
+from apps.core.principal import Principal
+from apps.datasets.models import KnowledgeBase
+from apps.documents.errors import FileNotFound
+from apps.documents.file_tree import editable_documents_from, file_of, ids_below, stored_files
+from apps.documents.models import Document, File
+from apps.documents.services import deleting
+from apps.documents.services.files import lock_tree, require_changeable
+
+log = logging.getLogger(__name__)
+
+_SLICE = 500
+_ABANDONED_AFTER = timedelta(minutes=1)
+
+
+def delete_files(*, principal: Principal, ids: Sequence[str]) -> None:
+    """Delete entries one after the other, folders with everything below, and the documents made from them.
+
+    An entry of the mirror is a document, which is deleted. Documents in datasets that the caller may not change stay,
+    and keep the bytes they were made from. Raises FileNotFound or FileRefused at the first entry that cannot be
+    deleted, and StoreError when chunks cannot be removed now; what was deleted before stays deleted.
+    """
+    for file_id in ids:
+        file = file_of(principal, file_id)
+        if file is None:
+            raise FileNotFound("File or Folder not found!")
+        if isinstance(file.mirrors, Document):
+            deleting.delete_documents(dataset=file.mirrors.dataset, ids=[file.pk])
+            continue
+        require_changeable(file)
+        file_ids, documents = _hide(principal, file_id)
+        deleting.purge(documents)
+        for start in range(0, len(file_ids), _SLICE):
+            _purge(_unused(File.objects.filter(pk__in=file_ids[start : start + _SLICE])))
+
+
+@transaction.atomic
+def _hide(principal: Principal, file_id: str) -> tuple[list[str], list[Document]]:
+    """Make an entry, what lies below it and the documents made from all that invisible. Return ids and documents."""
+    lock_tree(principal)
+    if not stored_files(principal).filter(pk=file_id).exists():
+        raise FileNotFound("File or Folder not found!")
+    ids = ids_below(file_id)
+    documents = []
+    for dataset, document_ids in by_dataset(editable_documents_from(principal, ids)).items():
+        documents += hide_documents(dataset, document_ids)
+    for start in range(0, len(ids), _SLICE):
+        rows = File.objects.filter(pk__in=ids[start : start + _SLICE])
+        rows.update(parent=None, deleted_at=timezone.now())
+    return ids, documents
+
+
+def by_dataset(documents: Sequence[Document]) -> dict[KnowledgeBase, list[str]]:
+    """Return the ids of the documents of each dataset, in the order in which datasets are locked."""
+    grouped: dict[KnowledgeBase, list[str]] = defaultdict(list)
+    for document in sorted(documents, key=lambda document: document.dataset_id):
+        grouped[document.dataset].append(document.pk)
+    return grouped
+
+
+def hide_documents(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
+    """Hide any number of documents of a dataset. `deleting.purge` does the rest."""
+    slices = (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
+    return [document for slice_ in slices for document in deleting.hide(dataset, slice_)]
+
+
+def _unused(files: models.QuerySet[File]) -> models.QuerySet[File]:
+    """Return those whose bytes no document borrows any more."""
+    return files.filter(links=None)
+
+
+def _purge(hidden: models.QuerySet[File]) -> int:
+    """Remove bytes and rows. Return how many entries went."""
+    purged = []
+    for file in hidden:
+        try:
+            if file.location:
+                default_storage.delete(file.location)
+        except Exception:  # each storage has errors of its own
+            log.exception("The bytes of the deleted file %s could not be removed yet", file.pk)
+        else:
+            purged.append(file.pk)
+    File.objects.filter(pk__in=purged).delete()
+    return len(purged)
+
+
+def purge_hidden() -> int:
+    """Finish deletions that were interrupted or had to wait for a document. Return how many entries went."""
+    abandoned = File.objects.filter(deleted_at__lt=timezone.now() - _ABANDONED_AFTER)
+    return _purge(_unused(abandoned)[:_SLICE])
