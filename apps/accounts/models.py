@@ -187,6 +187,36 @@ class ShareToken(IssuedSecret):
         return f"{self.prefix}…"
 
 
+class TenantModel(Record):
+    """A model at a provider that a tenant has configured. Its key is encrypted under the installation's."""
+
+    class Type(models.TextChoices):
+        CHAT = "chat"
+        EMBEDDING = "embedding"
+        RERANK = "rerank"
+        IMAGE_TO_TEXT = "image2text"
+        SPEECH_TO_TEXT = "speech2text"
+        TEXT_TO_SPEECH = "tts"
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="configured_models")
+    provider = models.CharField(max_length=128)
+    name = models.CharField(max_length=255)
+    type = models.CharField(max_length=16, choices=Type.choices)
+    encrypted_key = models.TextField(blank=True, editable=False)
+    base_url = models.CharField("base URL", max_length=512, blank=True, help_text="Empty: the provider's own address.")
+    max_tokens = models.PositiveIntegerField(default=8192, help_text="What the model takes in one request.")
+    used_tokens = models.PositiveBigIntegerField(default=0, editable=False)
+    is_enabled = models.BooleanField("enabled", default=True)
+
+    class Meta(Record.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "provider", "name"], name="one_row_per_model_of_a_tenant")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.provider}"
+
+
 class PasswordRecovery(models.Model):
     """How far somebody is who forgot the password of an address, whether it has an account or not."""
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.accounts.models import APIToken, Membership, ShareToken, Tenant, User
+from apps.accounts.models import APIToken, Membership, ShareToken, Tenant, TenantModel, User
 from apps.core.crypto import digest
 from apps.core.ids import is_id
 from apps.core.principal import Principal
@@ -89,6 +89,10 @@ def tenant_or_none(principal: Principal) -> Tenant | None:
     return Tenant.objects.filter(pk=principal.tenant_id).first()
 
 
+def tenant_by_id(tenant_id: str) -> Tenant | None:
+    return Tenant.objects.filter(pk=tenant_id).first() if is_id(tenant_id) else None
+
+
 def joined_tenant_ids(principal: Principal) -> models.QuerySet[Membership, str]:
     """Return the tenants whose members include the caller, as a sub-query of ids. Invitations do not count."""
     return Membership.objects.filter(user_id=principal.tenant_id, is_pending=False).values_list("tenant_id", flat=True)
@@ -126,8 +130,13 @@ def can_edit(principal: Principal, tenant_id: str) -> bool:
 
 
 def can_administer(principal: Principal, tenant_id: str) -> bool:
-    """Tell whether the caller may change who belongs to the tenant: its owner and administrators may."""
+    """Tell whether the caller may change who belongs to the tenant and its models: owner and administrators may."""
     return _has_role(principal, tenant_id, Role.OWNER, Role.ADMIN)
+
+
+def belongs_to(principal: Principal, tenant_id: str) -> bool:
+    """Tell whether the caller is in the tenant, in whatever role."""
+    return _has_role(principal, tenant_id, *Role)
 
 
 def _has_role(principal: Principal, tenant_id: str, *roles: Membership.Role) -> bool:
@@ -135,3 +144,16 @@ def _has_role(principal: Principal, tenant_id: str, *roles: Membership.Role) -> 
         return True
     held = membership_of(tenant_id, principal.tenant_id)
     return held is not None and not held.is_pending and held.role in roles
+
+
+def models_of(tenant_id: str) -> models.QuerySet[TenantModel]:
+    """Return the models that a tenant has configured, by provider and name."""
+    return TenantModel.objects.filter(tenant_id=tenant_id).order_by("provider", "name")
+
+
+def models_named(tenant_id: str, provider: str, names: set[str], *, types: tuple[str, ...]) -> list[TenantModel]:
+    """Return a tenant's models of any of these names and types; of one provider, unless that is empty."""
+    if any("\0" in name for name in (provider, *names)):
+        return []
+    named = TenantModel.objects.filter(tenant_id=tenant_id, name__in=names, type__in=types).order_by("created_at", "pk")
+    return list(named.filter(provider=provider) if provider else named)

@@ -30,6 +30,7 @@ LOGIN_OF_ACCOUNT = Limit("login of account", 20, 300)
 LOGIN_FROM_ADDRESS = Limit("login from address", 300, 300)
 REGISTRATION_FROM_ADDRESS = Limit("registration from address", 100, 600)
 RECOVERY_FROM_ADDRESS = Limit("recovery from address", 100, 600)
+MODEL_CHECKS_OF_TENANT = Limit("model checks of tenant", 60, 60)
 
 
 def requests_of_token(count: int) -> Limit:

@@ -1,7 +1,8 @@
-"""Login, accounts, teams and tokens."""
+"""Login, accounts, teams, model providers and tokens."""
 
 from django.urls import path
 
+from apps.accounts.views.models import ModelViewSet
 from apps.accounts.views.profile import ProfileViewSet
 from apps.accounts.views.recovery import RecoveryViewSet
 from apps.accounts.views.sessions import LoginViewSet, LogoutViewSet
@@ -34,6 +35,14 @@ urlpatterns = [
     path("v1/system/token_list", TokenViewSet.as_view({"get": "list"})),
     path("v1/system/token/<str:token>", TokenViewSet.as_view({"delete": "delete"})),
     path("v1/system/token/<str:token>/rotate", TokenViewSet.as_view({"post": "rotate"})),
+    path("v1/llm/factories", ModelViewSet.as_view({"get": "factories"})),
+    path("v1/llm/my_llms", ModelViewSet.as_view({"get": "my_llms"})),
+    path("v1/llm/list", ModelViewSet.as_view({"get": "list"})),
+    path("v1/llm/set_api_key", ModelViewSet.as_view({"post": "set_api_key"})),
+    path("v1/llm/add_llm", ModelViewSet.as_view({"post": "add_llm"})),
+    path("v1/llm/delete_llm", ModelViewSet.as_view({"post": "delete_llm"})),
+    path("v1/llm/enable_llm", ModelViewSet.as_view({"post": "enable_llm"})),
+    path("v1/llm/delete_factory", ModelViewSet.as_view({"post": "delete_factory"})),
     path("v1/api/new_token", BoundTokenViewSet.as_view({"post": "create"})),
     path("v1/api/token_list", BoundTokenViewSet.as_view({"get": "list"})),
     path("v1/api/rm", RemoveTokensViewSet.as_view({"post": "remove"})),

@@ -61,8 +61,10 @@ def search_of(assistant: Assistant, datasets: Sequence[KnowledgeBase], document_
         raise DataError("Knowledge bases use different embedding models.")
     return Search(
         store=doc_store(),
-        embedder=language_models.embedder_for(datasets[0].embedding_model),
-        reranker=language_models.reranker_for(assistant.rerank_model) if assistant.rerank_model else None,
+        embedder=language_models.embedder_for(datasets[0].embedding_model, datasets[0].tenant_id),
+        reranker=language_models.reranker_for(assistant.rerank_model, assistant.tenant_id)
+        if assistant.rerank_model
+        else None,
         request=RetrievalRequest(
             dataset_ids=tuple(dataset.pk for dataset in datasets),
             question="",

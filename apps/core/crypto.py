@@ -1,11 +1,15 @@
-"""Encrypting what must be shown or used again. Passwords and plain look-ups are hashed instead."""
+"""Encrypting what must be shown or used again. Passwords and plain look-ups are hashed instead.
+
+Columns with encrypted text are named `encrypted_...`: by that name `manage.py rotate_keys` finds them.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 
@@ -14,9 +18,17 @@ def encrypt(secret: str) -> str:
 
 
 def decrypt(ciphertext: str) -> str | None:
-    """Return the secret, or None when it was encrypted under another installation's key."""
+    """Return the secret, or None when it was encrypted under a key that is not this installation's, now or before."""
     try:
         return _fernet().decrypt(ciphertext.encode()).decode()
+    except InvalidToken:
+        return None
+
+
+def reencrypt(ciphertext: str) -> str | None:
+    """Return the same secret encrypted under the current key, or None when it cannot be read."""
+    try:
+        return _fernet().rotate(ciphertext.encode()).decode()
     except InvalidToken:
         return None
 
@@ -26,6 +38,12 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
-def _fernet() -> Fernet:
-    key = hashlib.sha256(b"ragflow stored secrets" + settings.SECRET_KEY.encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(key))
+def _fernet() -> MultiFernet:
+    """Return the cipher: it encrypts under the current key and reads what the earlier ones encrypted, too."""
+    return _cipher((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+@lru_cache(maxsize=4)
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
+    derived = (hashlib.sha256(b"ragflow stored secrets" + key.encode()).digest() for key in keys)
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in derived])

@@ -143,6 +143,13 @@ class Unavailable(RagflowError):
     data = None
 
 
+class ModelUnavailable(RagflowError):
+    """A model is named that the tenant cannot use."""
+
+    key, code, status = "model_unavailable", 100, 400
+    data = None
+
+
 class TooLarge(RagflowError):
     key, code, status = "too_large", 101, 413
     data = None
@@ -260,7 +267,7 @@ def _from_engine(exc: engine.EngineError) -> RagflowError:
     if isinstance(exc, engine.MissingParameter):
         return BadValue(str(exc), reference=f"KeyError({f'Miss parameter: {exc.key}'!r})")
     if isinstance(exc, engine.ModelNotFound):
-        return DataError(str(exc), reference=f"LookupError({str(exc)!r})")
+        return ModelUnavailable(str(exc), reference=f"LookupError({str(exc)!r})")
     if isinstance(exc, engine.ModelError):
         return Unavailable(str(exc))
     if isinstance(exc, engine.StoreError):

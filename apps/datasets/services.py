@@ -107,7 +107,8 @@ def _change_embedding_model(dataset: KnowledgeBase, name: str | None) -> None:
         raise DataError(
             f"When chunk_num ({dataset.chunk_count}) > 0, embedding_model must remain {dataset.embedding_model}"
         )
-    language_models.require_embedding_model(wanted, dataset.tenant)
+    if wanted != dataset.embedding_model:
+        language_models.require_embedding_model(wanted, dataset.tenant)
     dataset.embedding_model = wanted
 
 

@@ -111,8 +111,10 @@ class ModelStatus:
 class Registry:
     """Builds models by name and keeps them. Safe to share between threads; building one loads nothing heavy."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, *, patience: float | None = None) -> None:
+        """`patience` is how many seconds a request may wait to be tried again; None: each model's own."""
         self.settings = settings
+        self._tries: dict[str, Any] = {} if patience is None else {"patience": patience}
         self._models: OrderedDict[tuple[Kind, str | RemoteModel], AnyModel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -192,7 +194,9 @@ class Registry:
             return self._build_builtin_embedder(target)
         from ragflow.engine.embedding.openai import LONGEST_TEXT, OpenAIEmbedder
 
-        return OpenAIEmbedder(**self._asked_at(target), max_tokens=min(target.context_tokens, LONGEST_TEXT))
+        return OpenAIEmbedder(
+            **self._asked_at(target), **self._tries, max_tokens=min(target.context_tokens, LONGEST_TEXT)
+        )
 
     def _build_builtin_embedder(self, spec: ModelSpec) -> Embedder:
         from ragflow.engine.embedding.hashing import HashingEmbedder
@@ -214,7 +218,9 @@ class Registry:
         from ragflow.engine.llm.openai import OpenAIChatModel
 
         extra_body = json.loads(target.extra_body) if target.extra_body else None
-        return OpenAIChatModel(**self._asked_at(target), context_tokens=target.context_tokens, extra_body=extra_body)
+        return OpenAIChatModel(
+            **self._asked_at(target), **self._tries, context_tokens=target.context_tokens, extra_body=extra_body
+        )
 
     def _build_extractive_model(self, spec: ModelSpec) -> ChatModel:
         if spec.model.lower() != EXTRACTIVE.partition("@")[0]:
@@ -227,7 +233,7 @@ class Registry:
         remote = _remote(target, "rerank")
         from ragflow.engine.rerank.http import HttpReranker
 
-        return HttpReranker(**self._asked_at(remote), style=remote.rerank_style)
+        return HttpReranker(**self._asked_at(remote), **self._tries, style=remote.rerank_style)
 
     def _build_speech_to_text(self, target: ModelSpec | RemoteModel) -> SpeechToText:
         remote = _remote(target, "speech-to-text")

@@ -6,6 +6,7 @@ from ragflow.settings.database import *  # noqa: F403
 from ragflow.settings.logs import *  # noqa: F403
 from ragflow.settings.mail import *  # noqa: F403
 from ragflow.settings.models import MODELS as MODELS
+from ragflow.settings.models import PROVIDER_URLS as PROVIDER_URLS
 from ragflow.settings.paths import *  # noqa: F403
 from ragflow.settings.security import *  # noqa: F403
 from ragflow.settings.stores import *  # noqa: F403

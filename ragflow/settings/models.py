@@ -1,10 +1,41 @@
-"""Language and embedding models: the defaults of a new tenant."""
+"""Language and embedding models: the defaults of a new tenant, and what tenants may configure."""
 
-from ragflow.engine.registry import ModelSettings
+from django.core.exceptions import ImproperlyConfigured
+
+from ragflow.engine.registry import ANY_HOST, ModelSettings
 from ragflow.settings.env import Section
 from ragflow.settings.paths import DATA_DIR
+from ragflow.settings.security import IS_PERSONAL
 
 _models = Section("Models")
+
+
+def _provider_urls(text: str) -> dict[str, str]:
+    urls: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, separator, url = pair.partition("=")
+        if not separator or not url.strip().startswith(("http://", "https://")):
+            raise ImproperlyConfigured(
+                f"RAGFLOW_PROVIDER_URLS: {pair!r} is not like ZHIPU-AI=https://models.example.com."
+            )
+        urls[name.strip()] = url.strip()
+    return urls
+
+
+PROVIDER_URLS = _provider_urls(
+    _models.text(
+        "RAGFLOW_PROVIDER_URLS",
+        help="Base URLs in place of the known ones of providers, such as those of a gateway or a mirror: "
+        "ZHIPU-AI=https://models.example.com/v4,OpenAI=...",
+    )
+)
+_private_hosts = _models.text(
+    "RAGFLOW_PRIVATE_MODEL_HOSTS",
+    ANY_HOST if IS_PERSONAL else "",
+    shown_default="",
+    help="Hosts (name or name:port, separated by commas; * for any) within private networks that tenants may name as "
+    "model servers. Default of a server that listens on this machine only, with registration closed and no proxy: *.",
+)
 
 MODELS = ModelSettings(
     api_key=_models.text("OPENAI_API_KEY", secret=True, help="Key of an OpenAI-compatible provider."),
@@ -31,5 +62,6 @@ MODELS = ModelSettings(
         "EMBEDDING_MODEL_DIR", help="Folder with config.json, tokenizer.json and model.safetensors of all-MiniLM-L6-v2."
     ),
     cache_folder=str(DATA_DIR / "models"),
+    private_hosts=frozenset(host.strip().lower() for host in _private_hosts.split(",") if host.strip()),
     threads=_models.integer("RAGFLOW_EMBEDDING_THREADS", 1, minimum=1, help="CPU threads of one embedding call."),
 )

@@ -17,6 +17,12 @@ _given_key = _security.text(
 )
 KEY_FILE = None if _given_key else DATA_DIR / "secret.key"
 SECRET_KEY = kept(KEY_FILE, lambda: secrets.token_urlsafe(48)) if KEY_FILE else _given_key
+SECRET_KEY_FALLBACKS = _security.text(
+    "RAGFLOW_OLD_SECRET_KEYS",
+    secret=True,
+    help="Earlier values of RAGFLOW_SECRET_KEY, separated by white space. What they signed or encrypted is still read; "
+    "`manage.py rotate_keys` encrypts stored secrets anew.",
+).split()
 
 DEBUG = False
 
@@ -53,6 +59,9 @@ PROXIES = _security.integer(
     0,
     help="Number of proxies in front that append to X-Forwarded-For. Login attempts are counted by client address.",
 )
+
+IS_PERSONAL = HOST in {"127.0.0.1", "localhost", "::1"} and not REGISTRATION_OPEN and not PROXIES
+"""Whether only the people of this machine can reach the server."""
 
 _https = _security.flag(
     "RAGFLOW_HTTPS", False, help="Set when a proxy in front speaks HTTPS: secure cookies, redirect to HTTPS, HSTS."

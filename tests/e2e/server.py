@@ -39,7 +39,7 @@ chunks = [
     Chunk(id=chunk_id(text, "doc"), dataset_id=dataset.pk, document_id="doc", document_name="facts.txt", content=text)
     for text in texts
 ]
-doc_store().upsert(chunks, language_models.embedder_for(dataset.embedding_model).embed(texts))
+doc_store().upsert(chunks, language_models.embedder_for(dataset.embedding_model, dataset.tenant_id).embed(texts))
 print(dataset.pk)
 """
 

@@ -42,11 +42,14 @@ class ProfileViewSet(WebViewSet):
             raise NotFound("Tenant not found!")
         return web_success(tenant_to_wire(tenant))
 
-    @extend_schema(summary="Choose the default models of one's own tenant", request=BODY, responses=ANSWER)
+    @extend_schema(summary="Choose the default models of a tenant", request=BODY, responses=ANSWER)
     def set_tenant_info(self, request: Request) -> Response:
         body = read_required(http_request(request), _MODELS)
-        tenant = selectors.tenant_or_none(caller(request))
-        if tenant is None or body["tenant_id"] != tenant.pk:
+        tenant_id = schemas.text_of(body, "tenant_id")
+        if not selectors.can_administer(caller(request), tenant_id):
             raise NotYours
+        tenant = selectors.tenant_by_id(tenant_id)
+        if tenant is None:
+            raise NotFound("Tenant not found!")
         update_tenant(tenant=tenant, changes=schemas.tenant_changes(body))
         return web_success(data=True)

@@ -126,10 +126,11 @@ def _usable_datasets(principal: Principal, ids: Sequence[Any]) -> list[Knowledge
 
 
 def _check_models(tenant: Tenant, data: AssistantData) -> None:
-    if data.model_name is not None and not language_models.offers_chat_model(data.model_name, tenant):
+    type_ = "image2text" if (data.options or {}).get("model_type") == "image2text" else "chat"
+    if data.model_name is not None and not language_models.offers_chat_model(data.model_name, tenant, type_):
         raise DataError(f"`model_name` {data.model_name} doesn't exist")
     reranker = data.columns.get("rerank_model")
-    if reranker and reranker not in _KNOWN_RERANKERS and not language_models.offers_reranker(reranker):
+    if reranker and reranker not in _KNOWN_RERANKERS and not language_models.offers_reranker(reranker, tenant):
         raise DataError(f"`rerank_model` {reranker} doesn't exist")
 
 

@@ -77,8 +77,8 @@ class RetrievalViewSet(ResourceViewSet):
                 pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
                 candidates=profile().retrieval_candidates,
             ),
-            embedder=embedder_for(datasets[0].embedding_model),
-            reranker=reranker_for(question.rerank_id) if question.rerank_id else None,
+            embedder=embedder_for(datasets[0].embedding_model, datasets[0].tenant_id),
+            reranker=reranker_for(question.rerank_id, datasets[0].tenant_id) if question.rerank_id else None,
         )
         return success(retrieval_to_wire(found))
 

@@ -38,6 +38,7 @@ class OpenAIEmbedder:
         batch: int = 32,
         max_tokens: int = LONGEST_TEXT,
         timeout: float = 60.0,
+        patience: float = QUERY_PATIENCE,
         guarded: bool = False,
     ) -> None:
         self.name = name
@@ -47,19 +48,20 @@ class OpenAIEmbedder:
         self._batch = batch
         self._max_tokens = max_tokens
         self._timeout = timeout
+        self._patience = patience  # with queries
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         return self._embed(texts, patience=WORKER_PATIENCE)
 
     def embed_query(self, text: str) -> Vector:
-        vector: Vector = self._embed([text], patience=QUERY_PATIENCE)[0]
+        vector: Vector = self._embed([text], patience=self._patience)[0]
         return vector
 
     async def aembed_query(self, text: str) -> Vector:
         if not text.strip():
             return np.zeros(self.dimension or 0, np.float32)
         answer = await apost_json(
-            self._endpoint, "embeddings", self._body([text]), read_timeout=self._timeout, patience=QUERY_PATIENCE
+            self._endpoint, "embeddings", self._body([text]), read_timeout=self._timeout, patience=self._patience
         )
         vector: Vector = self._vectors(answer, 1)[0]
         return vector

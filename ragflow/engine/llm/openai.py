@@ -63,6 +63,7 @@ class OpenAIChatModel:
         context_tokens: int = 8192,
         first_token_timeout: float = 120.0,
         silence_timeout: float = 60.0,
+        patience: float = PATIENCE,
         extra_body: Mapping[str, Any] | None = None,
         guarded: bool = False,
     ) -> None:
@@ -70,6 +71,7 @@ class OpenAIChatModel:
         self.context_tokens = context_tokens
         self._model = model
         self._endpoint = Endpoint(base_url, api_key, guarded)
+        self._patience = patience
         self._extra_body = dict(extra_body or {})
         self._first_token_timeout = first_token_timeout
         self._silence_timeout = silence_timeout
@@ -112,7 +114,7 @@ class OpenAIChatModel:
                     try:
                         return await self._ask(client, request)
                     except ModelError as error:
-                        delay = retry_delay(error, next(attempts), patience=PATIENCE)
+                        delay = retry_delay(error, next(attempts), patience=self._patience)
                         if delay is None:
                             raise
                     await asyncio.sleep(delay)

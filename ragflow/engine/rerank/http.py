@@ -57,6 +57,7 @@ class HttpReranker:
         style: str = "",
         batch: int = 32,
         timeout: float = 30.0,
+        patience: float = PATIENCE,
         guarded: bool = False,
     ) -> None:
         self.name = name
@@ -65,6 +66,7 @@ class HttpReranker:
         self._endpoint = Endpoint(base_url, api_key, guarded)
         self._batch = batch
         self._timeout = timeout
+        self._patience = patience
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         scores = [0.0] * len(texts)
@@ -79,12 +81,14 @@ class HttpReranker:
     async def acheck(self, query: str, text: str) -> None:
         """Ask for one score from the event loop. Raises ModelError unless the model gives it."""
         body = self._style.body(self._model, query, [text])
-        answer = await apost_json(self._endpoint, self._style.path, body, read_timeout=self._timeout, patience=PATIENCE)
+        answer = await apost_json(
+            self._endpoint, self._style.path, body, read_timeout=self._timeout, patience=self._patience
+        )
         self._scores(answer, 1)
 
     def _score(self, query: str, texts: list[str]) -> list[float]:
         body = self._style.body(self._model, query, texts)
-        answer = post_json(self._endpoint, self._style.path, body, read_timeout=self._timeout, patience=PATIENCE)
+        answer = post_json(self._endpoint, self._style.path, body, read_timeout=self._timeout, patience=self._patience)
         return self._scores(answer, len(texts))
 
     def _scores(self, answer: Any, count: int) -> list[float]:

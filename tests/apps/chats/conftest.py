@@ -41,7 +41,7 @@ def fill() -> Callable[..., str]:
             )
             for order, text in enumerate(texts)
         ]
-        doc_store().upsert(chunks, language_models.embedder_for(HASHING).embed(texts))
+        doc_store().upsert(chunks, language_models.embedder_for(HASHING, "").embed(texts))
         KnowledgeBase.objects.filter(pk=dataset).update(chunk_count=len(chunks))
         return dataset
 

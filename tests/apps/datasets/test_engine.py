@@ -30,10 +30,10 @@ def test_models_of_a_tenant(tenant):
     assert language_models.default_embedding_name(tenant) == "hash-1024@Builtin"
     assert language_models.default_chat_name(tenant) == "extractive@Builtin"
     assert language_models.chat_model_for(tenant) is language_models.chat_model_for(tenant, "extractive@Builtin")
-    assert language_models.embedder_for("hash-1024@Builtin").dimension == 1024
+    assert language_models.embedder_for("hash-1024@Builtin", tenant.pk).dimension == 1024
     tenant.chat_model, tenant.embedding_model = "gpt@Somewhere", "embed@Somewhere"
     assert language_models.default_embedding_name(tenant) == "embed@Somewhere"
     with pytest.raises(ModelNotFound, match="gpt@Somewhere"):
         language_models.chat_model_for(tenant)
     with pytest.raises(ModelNotFound):
-        language_models.reranker_for("none@Nowhere")
+        language_models.reranker_for("none@Nowhere", tenant.pk)
