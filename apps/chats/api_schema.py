@@ -89,15 +89,88 @@ COMPLETION = _streaming(
     ),
     ENVELOPE,
 )
-OPENAI_COMPLETION = _streaming(
-    _body(
+PAGE_COMPLETION = {**COMPLETION, "security": SHARED}
+_TOKEN: Schema = {"security": [{"APIToken": []}]}
+_MESSAGES: Schema = {"type": "array", "items": _OBJECT, "example": [{"role": "user", "content": "Who wrote it?"}]}
+
+
+def _openai_completion(model: str, *, streams: bool) -> Schema:
+    body = _body(
         {
-            "model": _TEXT,
-            "messages": {"type": "array", "items": _OBJECT, "example": [{"role": "user", "content": "Who wrote it?"}]},
-            "stream": {"type": "boolean", "default": True},
+            "model": {**_TEXT, "description": model},
+            "messages": _MESSAGES,
+            "stream": {"type": "boolean", "default": streams},
             "extra_body": {"type": "object", "example": {"reference": True}},
         },
         required=("model", "messages"),
+    )
+    return _streaming(body, {"type": "object", "description": "An OpenAI chat completion"}) | _TOKEN
+
+
+OPENAI_COMPLETION = _openai_completion("Echoed", streams=True)
+OPENAI_MODEL_COMPLETION = _openai_completion("Name or id of an assistant", streams=False)
+OPENAI_MODELS = _TOKEN
+
+
+def _answered(body: Schema, answer: Schema, **more: Any) -> Schema:
+    return {
+        "requestBody": {"content": {kind: {"schema": schema} for kind, schema in body.items()}, "required": True},
+        "responses": {200: {"description": "OK", "content": {"application/json": {"schema": answer}}}},
+        **more,
+    }
+
+
+_PAGE_QUESTION: Schema = {"question": _TEXT, "kb_ids": _IDS, "search_id": _TEXT}
+_PAGE_BODY = _body(_PAGE_QUESTION, required=("question", "kb_ids"))
+OPENAI_EMBEDDINGS = _answered(
+    _body(
+        {
+            "model": _TEXT,
+            "input": {"description": "A text, texts, or token ids of cl100k_base", "example": ["Hello"]},
+            "encoding_format": {"type": "string", "enum": ["float", "base64"]},
+            "dimensions": {"type": "integer", "description": "Only the model's own"},
+        },
+        required=("model", "input"),
     ),
-    {"type": "object", "description": "An OpenAI chat completion"},
+    {"type": "object", "description": "An OpenAI list of embeddings"},
+    **_TOKEN,
 )
+ASK = _streaming(
+    _body({"question": _TEXT, "dataset_ids": _IDS}, required=("question", "dataset_ids")), {"type": "object"}
+)
+RELATED = _answered(_body({"question": _TEXT, "industry": _TEXT}, required=("question",)), ENVELOPE)
+PAGE_ASK = {**_streaming(_PAGE_BODY, {"type": "object"}), "security": SHARED}
+PAGE_ASK_WHOLE = _answered(_PAGE_BODY, ENVELOPE, security=SHARED)
+PAGE_RELATED = _answered(
+    _body({"question": _TEXT, "search_id": _TEXT}, required=("question",)), ENVELOPE, security=SHARED
+)
+PAGE_TRIAL = _answered(
+    _body(
+        {
+            "kb_id": _IDS,
+            "question": _TEXT,
+            "page": {"type": "integer", "default": 1},
+            "size": {"type": "integer", "default": 30},
+            "similarity_threshold": {"type": "number", "default": 0.0},
+            "vector_similarity_weight": {"type": "number", "default": 0.3},
+            "top_k": {"type": "integer", "default": 1024},
+            "highlight": {"type": "boolean"},
+            "search_id": _TEXT,
+        },
+        required=("kb_id", "question"),
+    ),
+    ENVELOPE,
+    security=SHARED,
+)
+_AUDIO: Schema = {"type": "string", "format": "binary"}
+SPEAK = {
+    "requestBody": _answered(_body({"text": _TEXT}, required=("text",)), {})["requestBody"],
+    "responses": {200: {"description": "MP3, as it is made", "content": {"audio/mpeg": {"schema": _AUDIO}}}},
+}
+_FORM: Schema = {"type": "object", "properties": {"file": _AUDIO, "stream": _TEXT}, "required": ["file"]}
+TRANSCRIBE = {
+    "requestBody": {"content": {"multipart/form-data": {"schema": _FORM}}, "required": True},
+    "responses": {
+        200: {**_STREAM, "content": {"application/json": {"schema": ENVELOPE}, "text/event-stream": {"schema": _TEXT}}}
+    },
+}

@@ -6,12 +6,12 @@ Nothing here touches a database, a model or a request. Frames leave as bytes of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from time import time
 from typing import Any
 
-from apps.chats.wire import passage_to_wire, reference_of_answer, with_thoughts
+from apps.chats.wire import passage_to_wire, reference_of_answer, reference_to_wire, with_thoughts
 from apps.core.errors import answer_to
 from apps.core.sse import DONE, frame
 from ragflow.engine.errors import EngineError, ModelError
@@ -42,27 +42,33 @@ async def answer_of(events: Events) -> Answer:
 # -- RAGFlow -------------------------------------------------------------------------------------------------------
 
 
+PLAIN: Mapping[str, Any] = {"code": 0}
+WITH_MESSAGE: Mapping[str, Any] = {"code": 0, "message": ""}
+"""What frames hold beside their data: those of some endpoints have a message."""
+
+
 class RagflowCompletion:
     """Encodes one turn of a session. `quote` tells whether the answer carries its references."""
 
-    def __init__(self, *, message_id: str, session_id: str, quote: bool) -> None:
+    def __init__(self, *, message_id: str, session_id: str, quote: bool, envelope: Mapping[str, Any] = PLAIN) -> None:
         self._ids = {"id": message_id, "session_id": session_id}
         self._quote = quote
+        self._envelope = envelope
 
     async def answer(self, events: Events) -> dict[str, Any]:
         """Return the whole answer as JSON. A model provider's failure is an answer too; other errors are raised."""
         try:
             answer = await answer_of(events)
         except ModelError as error:
-            return _enveloped(self._failed(error_text(error)))
+            return {**PLAIN, "data": self._failed(error_text(error))}
         data = {
             "answer": with_thoughts(answer.text, answer.thoughts),
             "reference": reference_of_answer(answer, quote=self._quote),
             "prompt": answer.prompt,
-            "audio_binary": None,
+            "audio_binary": _hexadecimal(answer.audio),
             **self._ids,
         }
-        return _enveloped(data | ({"created_at": time()} if answer.grounded else {"final": True}))
+        return {**PLAIN, "data": data | ({"created_at": time()} if answer.grounded else {"final": True})}
 
     def _failed(self, text: str) -> dict[str, Any]:
         return {
@@ -91,13 +97,19 @@ class RagflowCompletion:
                             yield self._delta("", solo, end_to_think=True)
                         case Answer() if not solo and (event.text or event.thoughts):
                             yield self._final(event)
+                        case Answer(audio=audio) if audio:
+                            yield self._delta("", solo, audio_binary=_hexadecimal(audio))
         except EngineError as error:
-            for item in ragflow_failure(error):
+            for item in self.failure(error):
                 yield item
             return
-        yield _TERMINATOR
+        yield _terminator(self._envelope)
 
-    def _delta(self, text: str, solo: bool, **marks: bool) -> bytes:
+    def failure(self, exc: Exception) -> list[bytes]:
+        """Return the last frames of a stream that failed."""
+        return ragflow_failure(exc, self._envelope)
+
+    def _delta(self, text: str, solo: bool, **marks: Any) -> bytes:
         data: dict[str, Any] = {
             "answer": text,
             "reference": {"chunks": []},
@@ -108,7 +120,7 @@ class RagflowCompletion:
         }
         if solo:  # there is no final frame then, so the deltas carry this
             data |= {"prompt": "", "created_at": time()}
-        return frame(_enveloped(data))
+        return frame({**self._envelope, "data": data})
 
     def _final(self, answer: Answer) -> bytes:
         data = {
@@ -116,17 +128,53 @@ class RagflowCompletion:
             "reference": reference_of_answer(answer, quote=self._quote),
             "prompt": answer.prompt,
             "final": True,
-            "audio_binary": None,
+            "audio_binary": _hexadecimal(answer.audio),
             **self._ids,
         }
-        return frame(_enveloped(data | ({"created_at": time()} if answer.grounded else {})))
+        return frame({**self._envelope, "data": data | ({"created_at": time()} if answer.grounded else {})})
 
 
-def ragflow_failure(exc: Exception) -> list[bytes]:
+class Summary:
+    """Encodes one turn that belongs to no session."""
+
+    async def frames(self, events: Events) -> AsyncGenerator[bytes, None]:
+        """Yield deltas, then a frame with the references, then the terminator; the engine's errors are frames too."""
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    match event:
+                        case Delta(text) | Thinking(text):
+                            yield self._frame(text)
+                        case ThinkingStarted():
+                            yield self._frame("", start_to_think=True)
+                        case ThinkingEnded():
+                            yield self._frame("", end_to_think=True)
+                        case Answer():
+                            yield self._frame("", reference=reference_to_wire(event.retrieval), final=True)
+        except EngineError as error:
+            for item in self.failure(error):
+                yield item
+            return
+        yield _terminator(WITH_MESSAGE)
+
+    def failure(self, exc: Exception) -> list[bytes]:
+        """Return the last frames of a stream that failed."""
+        return ragflow_failure(exc, WITH_MESSAGE)
+
+    async def failed(self, exc: Exception) -> AsyncGenerator[bytes, None]:
+        """Yield the frames of a stream that failed before it began."""
+        for item in self.failure(exc):
+            yield item
+
+    def _frame(self, text: str, **more: Any) -> bytes:
+        return frame({**WITH_MESSAGE, "data": {"answer": text, "reference": {}, "final": False, **more}})
+
+
+def ragflow_failure(exc: Exception, envelope: Mapping[str, Any] = PLAIN) -> list[bytes]:
     """Return the last frames of a stream that failed."""
     text = error_text(exc)
     data = {"answer": f"**ERROR**: {text}", "reference": []}
-    return [frame({"code": 500, "message": text, "data": data}), _TERMINATOR]
+    return [frame({"code": 500, "message": text, "data": data}), _terminator(envelope)]
 
 
 def greeting(*, session_id: str, text: str) -> dict[str, Any]:
@@ -135,15 +183,16 @@ def greeting(*, session_id: str, text: str) -> dict[str, Any]:
 
 
 async def greeting_frames(data: dict[str, Any]) -> AsyncGenerator[bytes, None]:
-    yield frame({"code": 0, "message": "", "data": data})
-    yield frame({"code": 0, "message": "", "data": True})
+    yield frame({**WITH_MESSAGE, "data": data})
+    yield _terminator(WITH_MESSAGE)
 
 
-def _enveloped(data: dict[str, Any]) -> dict[str, Any]:
-    return {"code": 0, "data": data}
+def _terminator(envelope: Mapping[str, Any]) -> bytes:
+    return frame({**envelope, "data": True})
 
 
-_TERMINATOR = frame({"code": 0, "data": True})
+def _hexadecimal(audio: bytes) -> str | None:
+    return audio.hex() or None
 
 
 async def _without_echo(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
@@ -172,10 +221,13 @@ async def _without_echo(events: AsyncIterator[Event]) -> AsyncGenerator[Event, N
 class OpenAICompletion:
     """Encodes one turn in OpenAI's form. `reference` tells whether the client asked for the passages."""
 
-    def __init__(self, *, chat_id: str, model: Any, reference: bool, failure_is_answer: bool) -> None:
-        self._id = f"chatcmpl-{chat_id}"
+    def __init__(
+        self, *, completion_id: str, model: Any, streamed_model: Any, reference: bool, failure_is_answer: bool
+    ) -> None:
+        self._id = f"chatcmpl-{completion_id}"
         self._created = int(time())
         self._model = model
+        self._streamed_model = streamed_model
         self._reference = reference
         self._failure_is_answer = failure_is_answer
 
@@ -258,7 +310,7 @@ class OpenAICompletion:
                 "id": self._id,
                 "choices": [{"delta": delta, "finish_reason": finish_reason, "index": 0, "logprobs": None}],
                 "created": self._created,
-                "model": "model",  # what the contract sends in streams, whatever was asked for
+                "model": self._streamed_model,
                 "object": "chat.completion.chunk",
                 "system_fingerprint": "",
                 "usage": usage,

@@ -49,16 +49,9 @@ def refuse_metadata_condition(condition: Any, *, applies: bool = True) -> None:
 
 def read_completion(body: Mapping[str, Any], history: Sequence[Message]) -> Asked:
     """Read the body of a completion within a session. Raises BadValue."""
-    if "question" not in body:
-        raise BadValue(
-            "`question` is required.",
-            reference="""TypeError("async_completion() missing 1 required positional argument: 'question'")""",
-        )
-    question = body["question"]
-    if question is not None and not isinstance(question, str):
-        raise BadValue(f"`question` must be text, not {question!r}.")
+    check_question(body)
     return Asked(
-        question=question or "",
+        question=question_of(body),
         streams=streams(body),
         quote=bool(body.get("quote", True)),
         history=without_opener(history),
@@ -66,6 +59,23 @@ def read_completion(body: Mapping[str, Any], history: Sequence[Message]) -> Aske
         dataset_ids=_texts("kb_ids", body.get("kb_ids")),
         values={key: value for key, value in body.items() if key not in _OWN_KEYS},
     )
+
+
+def check_question(body: Mapping[str, Any]) -> None:
+    """Raise BadValue unless there is a question, which may be empty."""
+    if "question" not in body:
+        raise BadValue(
+            "`question` is required.",
+            reference="""TypeError("async_completion() missing 1 required positional argument: 'question'")""",
+        )
+
+
+def question_of(body: Mapping[str, Any]) -> str:
+    """Return the question, empty if there is none. Raises BadValue for one that is no text."""
+    question = body.get("question")
+    if question is not None and not isinstance(question, str):
+        raise BadValue(f"`question` must be text, not {question!r}.")
+    return question or ""
 
 
 def read_openai(body: Mapping[str, Any]) -> Asked:

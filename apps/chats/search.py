@@ -1,4 +1,4 @@
-"""What an assistant searches: its datasets with the models and numbers of its settings, ready to be asked."""
+"""Datasets with the models and numbers of a search, ready to be asked."""
 
 from __future__ import annotations
 
@@ -56,23 +56,35 @@ async def find_nothing(_text: str) -> Retrieval:
 
 def search_of(assistant: Assistant, datasets: Sequence[KnowledgeBase], document_ids: tuple[str, ...] | None) -> Search:
     """Prepare the search of an assistant. Raises DataError if its datasets do not go together, ModelNotFound."""
+    numbers = RetrievalRequest(
+        dataset_ids=(),
+        question="",
+        document_ids=document_ids,
+        page_size=assistant.top_n,
+        similarity_threshold=assistant.similarity_threshold,
+        vector_similarity_weight=assistant.vector_similarity_weight,
+        top_k=max(assistant.top_k, 1),
+    )
+    return search_in(datasets, numbers, rerank_model=assistant.rerank_model, tenant_id=assistant.tenant_id)
+
+
+def search_in(
+    datasets: Sequence[KnowledgeBase], numbers: RetrievalRequest, *, rerank_model: str = "", tenant_id: str
+) -> Search:
+    """Prepare a search of these datasets, at least one, with the numbers of a request and a tenant's rerank model.
+
+    Raises as `search_of`.
+    """
     models = {dataset.embedding_model.partition("@")[0] for dataset in datasets}
     if len(models) > 1:
         raise DataError("Knowledge bases use different embedding models.")
     return Search(
         store=doc_store(),
         embedder=language_models.embedder_for(datasets[0].embedding_model, datasets[0].tenant_id),
-        reranker=language_models.reranker_for(assistant.rerank_model, assistant.tenant_id)
-        if assistant.rerank_model
-        else None,
-        request=RetrievalRequest(
+        reranker=language_models.reranker_for(rerank_model, datasets[0].tenant_id) if rerank_model else None,
+        request=replace(
+            numbers,
             dataset_ids=tuple(dataset.pk for dataset in datasets),
-            question="",
-            document_ids=document_ids,
-            page_size=assistant.top_n,
-            similarity_threshold=assistant.similarity_threshold,
-            vector_similarity_weight=assistant.vector_similarity_weight,
-            top_k=max(assistant.top_k, 1),
             pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
             candidates=profile().retrieval_candidates,
         ),

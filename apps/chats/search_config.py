@@ -11,8 +11,7 @@ from typing import Any
 
 from apps.core.errors import BadValue
 from apps.core.validation import integer, number
-
-_MOST_CANDIDATES = 5000
+from apps.documents.schemas import MOST_CANDIDATES
 
 
 def defaults() -> dict[str, Any]:
@@ -57,12 +56,12 @@ def read_settings(config: Mapping[str, Any]) -> SearchSettings:
     """Read a stored or sent configuration. Raises BadValue that names the first entry of a wrong type."""
     config = {**defaults(), **{key: value for key, value in config.items() if value is not None}}
     top_k = integer("top_k", config["top_k"])
-    if not 0 < top_k <= _MOST_CANDIDATES:
-        raise BadValue(f"`top_k` must be greater than 0 and at most {_MOST_CANDIDATES}.")
+    if not 0 < top_k <= MOST_CANDIDATES:
+        raise BadValue(f"`top_k` must be greater than 0 and at most {MOST_CANDIDATES}.")
     languages = config.get("cross_languages") or config["chat_settingcross_languages"]
     return SearchSettings(
-        dataset_ids=_texts("kb_ids", config["kb_ids"]),
-        document_ids=_texts("doc_ids", config["doc_ids"]) or None,
+        dataset_ids=texts("kb_ids", config["kb_ids"]),
+        document_ids=texts("doc_ids", config["doc_ids"]) or None,
         similarity_threshold=number("similarity_threshold", config["similarity_threshold"]),
         vector_similarity_weight=number("vector_similarity_weight", config["vector_similarity_weight"]),
         top_k=top_k,
@@ -71,11 +70,11 @@ def read_settings(config: Mapping[str, Any]) -> SearchSettings:
         options=_object("llm_setting", config["llm_setting"]) or None,
         metadata_filter=_object("meta_data_filter", config.get("meta_data_filter", {})) or None,
         keyword=bool(config["keyword"]),
-        cross_languages=_texts("cross_languages", languages),
+        cross_languages=texts("cross_languages", languages),
     )
 
 
-def _texts(key: str, value: Any) -> tuple[str, ...]:
+def texts(key: str, value: Any) -> tuple[str, ...]:
     """Read a list of texts; a text stands for a list of one."""
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(element, str) for element in values):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from django.db import models
 
@@ -13,7 +13,7 @@ from apps.core.errors import BadValue
 from apps.core.names import name_key
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.selectors import accessible_datasets
+from apps.datasets.selectors import accessible_datasets, datasets_by_id
 
 _TIMES = {
     "create_time": "created_at",
@@ -63,6 +63,13 @@ def assistant_of(principal: Principal, assistant_id: str) -> Assistant | None:
     return assistants_of(principal).filter(pk=assistant_id).select_related("tenant").first()
 
 
+def assistant_called(principal: Principal, text: str) -> Assistant | None:
+    """Return the assistant with this id, or else the one with this name in any letter case."""
+    named = assistants_of(principal).filter(models.Q(pk=text) | models.Q(name_key=name_key(text)))
+    found = {assistant.pk: assistant for assistant in named.select_related("tenant")}
+    return found.get(text) or next(iter(found.values()), None)
+
+
 def matching_assistants(principal: Principal, *, assistant_id: str = "", name: str = "") -> models.QuerySet[Assistant]:
     """Return the caller's assistants with this id and this name, in any letter case. Empty means any."""
     assistants = assistants_of(principal)
@@ -86,6 +93,16 @@ def datasets_of(principal: Principal, assistants: Iterable[Assistant]) -> dict[s
         if link.dataset is not None:
             datasets[link.assistant_id].append(link.dataset)
     return datasets
+
+
+def askable_datasets(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
+    """Return those of the ids that a request may name, in their order.
+
+    A token that is limited to assistants reaches datasets through them only, unless it names datasets itself.
+    """
+    if principal.assistant_ids is not None and principal.dataset_ids is None:
+        return {}
+    return datasets_by_id(principal, ids)
 
 
 def sessions_of(assistant: Assistant) -> models.QuerySet[Session]:

@@ -7,9 +7,10 @@ lets the engine speak and keeps the exchange, also when the client leaves half w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,11 +18,13 @@ from django.utils import timezone
 
 from apps.accounts import language_models
 from apps.chats import schemas, selectors, services
+from apps.chats.errors import UnknownModel
 from apps.chats.models import Assistant, Session
 from apps.chats.prompt_config import parameters_of
 from apps.chats.questions import (
     Asked,
     check_openai_messages,
+    check_question,
     openai_extra,
     read_completion,
     read_openai,
@@ -29,15 +32,22 @@ from apps.chats.questions import (
 )
 from apps.chats.search import Search, find_nothing, search_of
 from apps.chats.wire import reference_of_answer, reference_to_wire
-from apps.core.errors import BadValue, DataError, NotFound
+from apps.core.errors import BadValue, DataError, LookupFailed, NotFound
 from apps.core.principal import Principal
 from apps.core.threads import in_database
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.selectors import datasets_by_id
+from ragflow.engine.errors import ModelError
 from ragflow.engine.generation.chat import NOTHING, chat
 from ragflow.engine.generation.turn import Turn
 from ragflow.engine.llm.base import ChatModel
+from ragflow.engine.speech.base import TextToSpeech
+from ragflow.engine.speech.speaking import spoken_excerpt
 from ragflow.engine.types import Answer, Delta, Event, Message, Retrieval, Retrieved, Thinking
+
+logger = logging.getLogger(__name__)
+
+SPEECH_SECONDS = 30.0
+"""How long an answer waits at its end for the audio of it."""
 
 HISTORY_MESSAGES = 50
 """How far back a conversation is read. More would rarely fit into a context window."""
@@ -58,6 +68,7 @@ class OpenTurn:
     turn: Turn
     model: ChatModel
     search: Search | None
+    voice: TextToSpeech | None = None
     session_id: str = ""
     message_id: UUID = field(default_factory=uuid4)
 
@@ -71,7 +82,25 @@ def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> Op
     Raises NotFound, DataError and BadValue; the order of the checks is part of the contract.
     """
     assistant = _assistant(principal, chat_id)
-    session = _session(assistant, body.get("session_id"))
+    return _continue(principal, assistant, _session(assistant, body.get("session_id")), body)
+
+
+def open_embedded_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> OpenTurn | Greeting:
+    """The same for a completion on a page that embeds the assistant. Citations have to be asked for there."""
+    assistant = selectors.assistant_of(principal, chat_id)
+    if assistant is None:
+        raise LookupFailed("Dialog not found", AssertionError)
+    check_question(body)
+    session_id = body.get("session_id")
+    session = selectors.sessions_of(assistant).filter(pk=str(session_id)).first() if session_id else None
+    if session_id and session is None:
+        raise LookupFailed("Session not found!", AssertionError)
+    return _continue(principal, assistant, session, {"quote": False, **body})
+
+
+def _continue(
+    principal: Principal, assistant: Assistant, session: Session | None, body: Mapping[str, Any]
+) -> OpenTurn | Greeting:
     asks = session is not None and bool(body.get("question"))
     refuse_metadata_condition(body.get("metadata_condition"), applies=asks)
     if session is None:
@@ -83,11 +112,27 @@ def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> Op
 
 def open_openai_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> OpenTurn:
     """The same for a completion in OpenAI's form, whose history is the messages sent along."""
+    return _open_openai(principal, body, lambda: _assistant(principal, chat_id))
+
+
+def open_model_turn(principal: Principal, body: Mapping[str, Any]) -> OpenTurn:
+    """The same for an assistant that the body's `model` names. Raises UnknownModel too."""
+    return _open_openai(principal, body, lambda: _model(principal, body["model"]))
+
+
+def _open_openai(principal: Principal, body: Mapping[str, Any], find: Callable[[], Assistant]) -> OpenTurn:
     condition = openai_extra(body, "metadata_condition")
     check_openai_messages(body["messages"])
-    assistant = _assistant(principal, chat_id)
+    assistant = find()
     refuse_metadata_condition(condition)
     return _open(principal, assistant, read_openai(body))
+
+
+def _model(principal: Principal, model: Any) -> Assistant:
+    assistant = selectors.assistant_called(principal, model) if isinstance(model, str) else None
+    if assistant is None:
+        raise UnknownModel(model)
+    return assistant
 
 
 def _assistant(principal: Principal, chat_id: str) -> Assistant:
@@ -141,8 +186,20 @@ def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_i
         ),
         model=language_models.chat_model_for(assistant.tenant, assistant.chat_model),
         search=search,
+        voice=_voice(assistant),
         session_id=session_id,
     )
+
+
+def _voice(assistant: Assistant) -> TextToSpeech | None:
+    """Return what speaks the assistant's answers; an assistant whose voice is missing answers in writing."""
+    if not assistant.prompt_config.get("tts"):
+        return None
+    try:
+        return language_models.text_to_speech_for(assistant.tenant)
+    except ModelError as error:
+        logger.warning("The assistant %s cannot speak: %s", assistant.pk, error)
+        return None
 
 
 def _datasets(principal: Principal, assistant: Assistant, further: Sequence[str]) -> list[KnowledgeBase]:
@@ -150,7 +207,7 @@ def _datasets(principal: Principal, assistant: Assistant, further: Sequence[str]
     own = selectors.datasets_of(principal, [assistant]).get(assistant.pk, [])
     if not further:
         return own
-    found = datasets_by_id(principal, further)
+    found = selectors.askable_datasets(principal, further)
     for dataset_id in further:
         if dataset_id not in found:
             raise NotFound(f"You don't own the dataset {dataset_id}")
@@ -188,11 +245,24 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
                 said.hear(event)
                 if isinstance(event, Answer):
                     await _keep(_exchange(opened, event))
+                    event = replace(event, audio=await _spoken(opened.voice, event.text))  # noqa: PLW2901
                 yield event
     except (asyncio.CancelledError, GeneratorExit):
         if said.is_partial:
             await _keep(_partial_exchange(opened, said))
         raise
+
+
+async def _spoken(voice: TextToSpeech | None, text: str) -> bytes:
+    """Return the audio of an answer, which is given without when that fails."""
+    if voice is None:
+        return b""
+    try:
+        async with asyncio.timeout(SPEECH_SECONDS):
+            return await spoken_excerpt(voice, text)
+    except (ModelError, TimeoutError) as error:
+        logger.warning("%s did not speak an answer: %s", voice.name, error or "it took too long")
+        return b""
 
 
 class _Said:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Any
 
 from apps.accounts.models import User
+from apps.chats.embeddings import Embedded
 from apps.chats.models import Assistant, Message, SearchApp, Session
 from apps.chats.prompt_config import public_names
 from apps.core.clock import milliseconds, timestamps
 from apps.datasets.models import KnowledgeBase
 from apps.documents.wire import positions_to_wire
+from ragflow.engine.generation.mind_map import Node
 from ragflow.engine.types import Answer, Passage, Retrieval
 
 _SHORT_CHUNK = ("id", "content", "document_id", "document_name", "dataset_id", "image_id", "positions")
@@ -138,11 +141,15 @@ def reference_to_wire(retrieval: Retrieval) -> dict[str, Any]:
     return {
         "total": retrieval.total,
         "chunks": [passage_to_wire(passage) for passage in retrieval.passages],
-        "doc_aggs": [
-            {"doc_name": item.document_name, "doc_id": item.document_id, "count": item.count}
-            for item in sorted(retrieval.documents, key=lambda item: -item.count)
-        ],
+        "doc_aggs": _documents(retrieval),
     }
+
+
+def _documents(retrieval: Retrieval) -> list[dict[str, Any]]:
+    return [
+        {"doc_name": item.document_name, "doc_id": item.document_id, "count": item.count}
+        for item in sorted(retrieval.documents, key=lambda item: -item.count)
+    ]
 
 
 def passage_to_wire(passage: Passage) -> dict[str, Any]:
@@ -188,3 +195,62 @@ def listed_search_app_to_wire(app: SearchApp, owner: User | None) -> dict[str, A
 
 def owner_to_wire(owner: User | None) -> dict[str, Any]:
     return {"nickname": owner.nickname if owner else "", "tenant_avatar": owner.avatar if owner else None}
+
+
+def model_to_wire(assistant: Assistant) -> dict[str, Any]:
+    """Return an assistant as the model that OpenAI's clients take it for."""
+    return {
+        "id": assistant.pk,
+        "object": "model",
+        "created": int(assistant.created_at.timestamp()),
+        "owned_by": assistant.tenant_id,
+        "name": assistant.name,
+    }
+
+
+def embeddings_to_wire(made: Embedded, *, model: str, as_base64: bool) -> dict[str, Any]:
+    """Return vectors as OpenAI does: lists of numbers, or base64 of little-endian float32."""
+    rows = [
+        base64.b64encode(row.astype("<f4").tobytes()).decode() if as_base64 else row.tolist() for row in made.vectors
+    ]
+    return {
+        "object": "list",
+        "data": [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)],
+        "model": model,
+        "usage": {"prompt_tokens": made.tokens, "total_tokens": made.tokens},
+    }
+
+
+def mind_map_to_wire(node: Node) -> dict[str, Any]:
+    return {"id": node.text, "children": [mind_map_to_wire(child) for child in node.children]}
+
+
+def trial_to_wire(retrieval: Retrieval) -> dict[str, Any]:
+    """Return what a trial search found, by the contract's stored names."""
+    return {
+        "total": retrieval.total,
+        "chunks": [_stored_passage(passage) for passage in retrieval.passages],
+        "doc_aggs": _documents(retrieval),
+        "labels": None,
+    }
+
+
+def _stored_passage(passage: Passage) -> dict[str, Any]:
+    chunk = passage.chunk
+    stored = {
+        "chunk_id": chunk.id,
+        "content_ltks": chunk.content.lower(),
+        "content_with_weight": chunk.content,
+        "doc_id": chunk.document_id,
+        "docnm_kwd": chunk.document_name,
+        "kb_id": chunk.dataset_id,
+        "important_kwd": list(chunk.keywords),
+        "image_id": chunk.image_id,
+        "similarity": passage.similarity,
+        "vector_similarity": passage.vector_similarity,
+        "term_similarity": passage.term_similarity,
+        "positions": positions_to_wire(chunk),
+        "doc_type_kwd": chunk.kind,
+        "mom_id": chunk.parent_id,
+    }
+    return stored if passage.highlight is None else stored | {"highlight": passage.highlight}

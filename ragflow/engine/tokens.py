@@ -6,6 +6,7 @@ The table is OpenAI's published file (MIT licence), checked against the sum that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,3 +44,11 @@ def truncate_tokens(text: str, limit: int) -> str:
     if len(tokens) <= limit:
         return text
     return _encoding().decode(tokens[: max(limit, 0)], errors="ignore")
+
+
+def decode_tokens(tokens: Sequence[int]) -> str:
+    """Return the text of cl100k_base tokens. Raises ValueError for a number that is none."""
+    try:
+        return _encoding().decode(list(tokens), errors="replace")
+    except (KeyError, OverflowError):
+        raise ValueError("a number in it stands for no token") from None

@@ -210,6 +210,7 @@ class Answer:
     prompt: str  # the system text and the query, for diagnosis
     grounded: bool = True  # False when nothing was retrieved and the configured empty response was given
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by stage
+    audio: bytes = b""  # MP3 of its beginning, where the assistant speaks
 
 
 Event = Retrieved | ThinkingStarted | Thinking | ThinkingEnded | Delta | Answer

@@ -15,6 +15,7 @@ LONGEST_EXCERPT = 500  # characters of an answer that go with it as audio
 SENTENCE = re.compile(r".+?(?:[。！？；…]+|[.!?;:]+(?=\s)|\n+|$)", re.DOTALL)
 CLAUSE = re.compile(rf".{{1,{PIECE_LENGTH}}}(?:[,，、]|\s|$)|.{{1,{PIECE_LENGTH}}}", re.DOTALL)
 SILENT = frozenset({"Cc", "Cf", "Cs", "Co", "So", "Sk"})  # control characters, emoji and their modifiers
+CITATION = re.compile(r"\s?\[ID:\d+\]")
 EMOJI_STYLE = "\ufe0f"
 
 
@@ -36,7 +37,8 @@ async def spoken_excerpt(model: TextToSpeech, text: str) -> bytes:
 
 
 def spoken_text(text: str) -> str:
-    """Return the text on one line, without control characters and emoji."""
+    """Return the text on one line, without citations, control characters and emoji."""
+    text = CITATION.sub("", text)
     audible = "".join(" " if char.isspace() else char for char in text if char.isspace() or _is_audible(char))
     return " ".join(audible.split())
 

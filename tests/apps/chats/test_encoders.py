@@ -280,7 +280,13 @@ def test_a_greeting_is_two_frames():
 
 
 def openai(*, reference=False, failure_is_answer=False):
-    return OpenAICompletion(chat_id="c1", model="any", reference=reference, failure_is_answer=failure_is_answer)
+    return OpenAICompletion(
+        completion_id="c1",
+        model="any",
+        streamed_model="model",
+        reference=reference,
+        failure_is_answer=failure_is_answer,
+    )
 
 
 def openai_frames(events, **options):
