@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
 
 from apps.core.http import API_PREFIXES, canonical_path
@@ -67,7 +69,10 @@ def CanonicalPath(get_response: Handler) -> Handler:  # noqa: N802
 
 @sync_and_async_middleware
 def CrossOrigin(get_response: Handler) -> Handler:  # noqa: N802
-    """Let browser programs of any origin call the API with a token. Cookies are never allowed across origins."""
+    """Let browser programs of the allowed origins call the API with a token: pages that embed a chat, for example.
+
+    Cookies are never allowed across origins.
+    """
 
     def before(request: HttpRequest) -> HttpResponse | None:
         if request.method != "OPTIONS" or not request.path_info.startswith(API_PREFIXES):
@@ -82,8 +87,13 @@ def CrossOrigin(get_response: Handler) -> Handler:  # noqa: N802
         return answer
 
     def after(request: HttpRequest, response: HttpResponseBase) -> None:
-        if "Origin" in request.headers and request.path_info.startswith(API_PREFIXES):
-            response.headers["Access-Control-Allow-Origin"] = "*"
+        if not request.path_info.startswith(API_PREFIXES):
+            return
+        origin, allowed = request.headers.get("Origin"), settings.CORS_ORIGINS
+        if "*" not in allowed:
+            patch_vary_headers(response, ["Origin"])
+        if origin and ("*" in allowed or origin in allowed):
+            response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
             response.headers["Access-Control-Expose-Headers"] = "Authorization, X-Request-Id"
 
     return _around(get_response, before, after)

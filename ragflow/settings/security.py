@@ -77,6 +77,15 @@ CSRF_TRUSTED_ORIGINS = [
     ).split(",")
     if origin
 ]
+CORS_ORIGINS = frozenset(
+    origin.strip()
+    for origin in _security.text(
+        "RAGFLOW_CORS_ORIGINS",
+        "*",
+        help="Origins (https://name) whose pages may call the API from a browser, as embedded chats do, separated by "
+        "commas. All: *.",
+    ).split(",")
+)
 X_FRAME_OPTIONS = "DENY"
 
 AUTHENTICATION_BACKENDS = ["apps.accounts.backends.PasswordBackend"]

@@ -66,6 +66,21 @@ async def test_browsers_of_other_origins_may_read_the_answer(path_: str) -> None
     assert "access-control-allow-credentials" not in exchange.answer_headers
 
 
+@pytest.mark.parametrize(
+    "path_", [STREAMING, ORDINARY, "/api/v1/chatbots/0123/completions", "/api/v1/chatbots/0123/info"]
+)
+@pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+async def test_browsers_of_other_origins_can_be_limited(path_: str, method: str, settings: Any) -> None:
+    settings.CORS_ORIGINS = frozenset({"https://shop.example"})
+    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    allowed = await ask(path_, method, Origin="https://shop.example", **preflight)
+    assert allowed.answer_headers["access-control-allow-origin"] == "https://shop.example"
+    refused = await ask(path_, method, Origin="https://evil.example", **preflight)
+    assert "access-control-allow-origin" not in refused.answer_headers
+    assert "Origin" in allowed.answer_headers["vary"]
+    assert "Origin" in refused.answer_headers["vary"]
+
+
 @pytest.mark.parametrize("path_", [STREAMING, ORDINARY])
 async def test_both_halves_name_the_request_and_its_type(path_: str) -> None:
     exchange = await ask(path_, "POST")
