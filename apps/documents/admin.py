@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from apps.core.errors import RagflowError
+from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
-from apps.documents.models import Document, IngestTask
-from apps.documents.services import deleting, parsing
+from apps.documents.errors import FileNotFound
+from apps.documents.models import Document, File, IngestTask
+from apps.documents.services import deleting, file_deleting, parsing
 
 
 class IngestTaskInline(admin.TabularInline):
@@ -134,3 +136,50 @@ class IngestTaskAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
+
+
+@admin.register(File)
+class FileAdmin(admin.ModelAdmin):
+    list_display = ("name", "tenant", "parent", "type", "size", "documents", "created_at")
+    list_select_related = ("tenant", "parent")
+    list_filter = ("type", ("tenant", admin.RelatedOnlyFieldListFilter))
+    search_fields = ("name", "=id", "tenant__name")
+    date_hierarchy = "created_at"
+    fields = ("id", "name", "tenant", "parent", "type", "location", "size", "created_by", "created_at", "updated_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[File]:
+        live = super().get_queryset(request).filter(deleted_at__isnull=True)
+        return live.annotate(documents=Count("links", filter=Q(links__document__deleted_at__isnull=True)))
+
+    @admin.display(ordering="documents", description="documents made from it")
+    def documents(self, file: File) -> int:
+        return file.documents  # type: ignore[attr-defined]  # an annotation
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # files are uploaded
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False  # a tree stays one by its services
+
+    def get_deleted_objects(
+        self, objs: Iterable[File], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Describe what is about to go: entries with all below them, and the documents made from them."""
+        files = list(objs)
+        return [str(file) for file in files], {"files and folders": len(files)}, set(), []
+
+    def has_delete_permission(self, request: HttpRequest, obj: File | None = None) -> bool:
+        fixed = obj is not None and (obj.is_mirror or obj.parent_id is None)
+        return not fixed and super().has_delete_permission(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: File) -> None:
+        file_deleting.delete_files(principal=Principal(obj.tenant_id, obj.tenant_id), ids=[obj.pk])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[File]) -> None:
+        for file in queryset:
+            try:
+                self.delete_model(request, file)
+            except FileNotFound:
+                continue  # it lay in a folder that has just been deleted
+            except RagflowError as error:
+                self.message_user(request, f"{file}: {error}", messages.WARNING)

@@ -42,5 +42,9 @@ urlpatterns = [
     path(f"{_FILE}/mv", FileViewSet.as_view({"post": "move"}), name="file-mv"),
     path(f"{_FILE}/convert", FileViewSet.as_view({"post": "convert"}), name="file-convert"),
     path(f"{_FILE}/get/<str:file_id>", FileViewSet.as_view({"get": "download"}), name="file-get"),
-    path(f"{_FILE}/download/<str:attachment_id>", FileViewSet.as_view({"get": "attachment"}), name="file-attachment"),
+    path(
+        f"{_FILE}/download/<str:attachment_id>",
+        FileViewSet.as_view({"get": "agent_attachment"}),
+        name="file-attachment",
+    ),
 ]

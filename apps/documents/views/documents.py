@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from django.core.files.storage import default_storage
 from django.http import FileResponse, HttpRequest
-from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -30,6 +28,7 @@ from apps.documents.schemas import (
 )
 from apps.documents.selectors import DocumentFilter, document_of, documents_of, existing_ids
 from apps.documents.services import adding, deleting, parsing, updating
+from apps.documents.views.downloads import attachment
 from apps.documents.wire import document_to_wire, listed_to_wire, uploaded_to_wire
 
 _IDS = {"type": "array", "items": {"type": "string"}}
@@ -113,12 +112,10 @@ class DocumentViewSet(ResourceViewSet):
         document = document_of(dataset, document_id)
         if document is None:
             raise NotFound(f"The dataset not own the document {document_id}.")
-        if not document.size or not default_storage.exists(document.location):
+        location = document.location if document.size else ""
+        response = attachment(location, name=document.name, content_type="application/octet-stream")
+        if response is None:
             raise DataError("This file is empty.")
-        response = FileResponse(default_storage.open(document.location), content_type="application/octet-stream")
-        # Names are whatever a client sent: the browser shall neither run nor sniff them.
-        response["Content-Disposition"] = content_disposition_header(True, document.name)
-        response["X-Content-Type-Options"] = "nosniff"
         return response
 
     @extend_schema(summary="Update a document", request=_UPDATE)

@@ -14,6 +14,7 @@ from apps.core.bodies import read_object
 from apps.core.errors import LacksPermission
 from apps.core.rest import ResourceViewSet, caller, http_request, web_success
 from apps.core.uploads import accept_files
+from apps.core.wire_profile import profile
 from apps.documents.errors import FileNotFound, FileRefused, NothingStored
 from apps.documents.file_schemas import created_type, listing_of, optional_text, required_ids, required_text
 from apps.documents.file_tree import attachment_location, file_of, folder_of, list_folder, parent_of, path_to_root
@@ -27,7 +28,7 @@ from apps.documents.file_wire import (
 )
 from apps.documents.models import File
 from apps.documents.services import converting, file_deleting, files
-from apps.documents.views.downloads import stored_file
+from apps.documents.views.downloads import attachment
 
 _TEXT = {"type": "string"}
 _IDS = {"type": "array", "items": _TEXT}
@@ -168,33 +169,37 @@ class FileViewSet(ResourceViewSet):
         file = file_of(caller(request), file_id)
         if file is None:
             raise FileNotFound("Document not found!")
-        response = stored_file(file.location, name=file.name, content_type=content_type_of(file))
+        response = attachment(file.location, name=file.name, content_type=content_type_of(file))
         if response is None:
             raise NothingStored(
                 "Nothing is stored for this entry.", reference=_NO_DOCUMENT if not file.location else _NO_OBJECT
             )
-        return response
+        return _opening_as_configured(response)
 
     @extend_schema(
         summary="Download what an agent produced",
         parameters=[OpenApiParameter("ext", str, description="Decides the content type.", default="markdown")],
         responses=_BYTES,
     )
-    def attachment(self, request: Request, attachment_id: str) -> FileResponse:
+    def agent_attachment(self, request: Request, attachment_id: str) -> FileResponse:
         location = attachment_location(caller(request), attachment_id)
         extension = request.query_params.get("ext", "markdown")
-        response = stored_file(
-            location or "",
-            name=f"{attachment_id}.{extension}",
-            content_type=content_type_of_attachment(extension),
-        )
+        name, content_type = f"{attachment_id}.{extension}", content_type_of_attachment(extension)
+        response = attachment(location or "", name=name, content_type=content_type)
         if response is None:
             raise NothingStored("There is no such attachment.", reference=_NO_OBJECT)
-        return response
+        return _opening_as_configured(response)
 
 
 _NO_DOCUMENT = "AssertionError('please specify doc_id')"
 _NO_OBJECT = "TypeError('The response value returned by the view function cannot be None')"
+
+
+def _opening_as_configured(response: FileResponse) -> FileResponse:
+    """The reference leaves it to the browser whether to show a file or to save it."""
+    if profile().files_open_in_browsers:
+        del response["Content-Disposition"]
+    return response
 
 
 def _asked_for(request: Request) -> File:
