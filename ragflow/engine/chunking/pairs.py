@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _PIECE_END = re.compile(r"[\n\t]")
-_LABEL = re.compile(r"\s*(?:question|answer|user|assistant|问题|答案|回答|问|答|q|a)[\t :：]+", re.IGNORECASE)
+_LABEL = re.compile(r"(?:question|answer|user|assistant|问题|答案|回答|问|答|q|a) *[:：]\s*", re.IGNORECASE)
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -18,7 +18,12 @@ def labelled_pair(text: str) -> str | None:
     pieces = [piece for piece in _PIECE_END.split(text) if len(piece) > 1]
     if len(pieces) != 2:
         return None
-    question, answer = (_LABEL.sub("", piece.strip(), count=1) if _LABEL.match(piece) else piece for piece in pieces)
+    question, answer = (_unlabelled(piece.strip()) for piece in pieces)
     if _CHINESE.search(question + answer):
         return f"问题：{question}\t回答：{answer}"
     return f"Question: {question}\tAnswer: {answer}"
+
+
+def _unlabelled(piece: str) -> str:
+    label = _LABEL.match(piece)
+    return piece[label.end() :] if label else piece

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.urls import URLPattern
 
+from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.urls import urlpatterns as dataset_routes
 from apps.documents.models import Document
@@ -35,6 +36,10 @@ FOREIGN: dict[tuple[str, str], list[Call]] = {
         ("{mine}", "", {"ids": ["{document}"]}),
     ],
     ("document", "get"): [("{dataset}/{document}", "", None), ("{mine}/{document}", "", None)],
+    ("document", "put"): [
+        ("{dataset}/{document}", "", {"name": "mine.txt"}),
+        ("{mine}/{document}", "", {"enabled": 0}),
+    ],
     ("parsing", "post"): [
         ("{dataset}", "", {"document_ids": ["{document}"]}),
         ("{mine}", "", {"document_ids": ["{document}"]}),
@@ -47,6 +52,19 @@ FOREIGN: dict[tuple[str, str], list[Call]] = {
         ("{dataset}/{document}", "", None),
         ("{mine}/{document}", "", None),
         ("{mine}/{own_document}", "?id={chunk}", None),
+    ],
+    ("document-chunks", "post"): [
+        ("{dataset}/{document}", "", {"content": "mine"}),
+        ("{mine}/{document}", "", {"content": "mine"}),
+    ],
+    ("document-chunks", "delete"): [
+        ("{dataset}/{document}", "", None),
+        ("{mine}/{document}", "", None),
+        ("{mine}/{own_document}", "", {"chunk_ids": ["{chunk}"]}),
+    ],
+    ("chunk", "put"): [
+        ("{dataset}/{document}/{chunk}", "", {"content": "mine"}),
+        ("{mine}/{own_document}/{chunk}", "", {"available": 0}),
     ],
     ("retrieval", "post"): [
         ("", "", {"dataset_ids": ["{dataset}"], "question": "fox"}),
@@ -94,7 +112,7 @@ def test_no_route_is_missing_here():
 @pytest.mark.parametrize(("name", "method", "pattern"), [*routes()], ids=lambda value: getattr(value, "name", value))
 def test_strangers(db, profile, token, name, method, pattern):
     client = API(token)
-    answer = send(client, method, path_of(pattern, "x/y"), form() if (name, method) == ("documents", "post") else {})
+    answer = send(client, method, path_of(pattern, "x/y/z"), form() if (name, method) == ("documents", "post") else {})
     if token is None:
         expected = (401, 401) if profile == "standard" else (0, 200)
         assert answer["message"] == "`Authorization` can't be empty"
@@ -133,4 +151,7 @@ def test_other_tenants(api, other, run_tasks, profile, name, method, call):
 
 
 def snapshot() -> list[Any]:
-    return [list(KnowledgeBase.objects.values()), list(Document.objects.values())]
+    documents = list(Document.objects.values())
+    places = [(row["dataset_id"], row["id"]) for row in documents]
+    chunks = [doc_store().list_chunks(*place, offset=0, limit=9) for place in places]
+    return [list(KnowledgeBase.objects.values()), documents, chunks]
