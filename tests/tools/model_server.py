@@ -1,4 +1,4 @@
-"""A scripted model provider on loopback: OpenAI's chat and embeddings, and /rerank, with faults on demand.
+"""A scripted model provider on loopback: OpenAI's chat, embeddings and speech, and /rerank, with faults on demand.
 
 In a test:
 
@@ -28,8 +28,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
-Endpoint = Literal["", "chat", "embeddings", "rerank"]
-ENDPOINTS: dict[str, Endpoint] = {"/chat/completions": "chat", "/embeddings": "embeddings", "/rerank": "rerank"}
+Endpoint = Literal["", "chat", "embeddings", "rerank", "transcription", "speech"]
+ENDPOINTS: dict[str, Endpoint] = {
+    "/chat/completions": "chat",
+    "/embeddings": "embeddings",
+    "/rerank": "rerank",
+    "/audio/transcriptions": "transcription",
+    "/audio/speech": "speech",
+}
 
 
 @dataclass
@@ -220,6 +226,12 @@ class ModelServer:
                 await wire.send_json(200, self._embeddings(reply, exchange.body))
             case "rerank":
                 await wire.send_json(200, _rerank(reply, exchange.body))
+            case "transcription" if reply.frames is not None:
+                await self._stream(reply, exchange, wire)
+            case "transcription":
+                await wire.send_json(200, {"text": reply.text or "heard"})
+            case "speech":
+                await self._speak(reply, exchange, wire)
             case _:
                 await wire.send_json(404, {"error": {"message": f"There is nothing at {exchange.path}."}})
         return None
@@ -237,6 +249,19 @@ class ModelServer:
             await wire.pause(reply.interval)
         if reply.linger:
             await wire.pause(float("inf"))
+        await wire.end()
+
+    async def _speak(self, reply: Reply, exchange: Exchange, wire: _Wire) -> None:
+        """Send the words of the text as if they were audio, one block each."""
+        await wire.begin({"Content-Type": "audio/mpeg", **reply.headers})
+        for word in exchange.body["input"].split():
+            if reply.hang_after == exchange.sent:
+                await wire.pause(float("inf"))
+            if reply.cut_after == exchange.sent:
+                raise OSError("cut")
+            await wire.write(f"<{word}>".encode())
+            exchange.sent += 1
+            await wire.pause(reply.interval)
         await wire.end()
 
     def _frames(self, reply: Reply, body: dict[str, Any]) -> Iterator[str]:
@@ -322,7 +347,9 @@ async def _read_request(reader: asyncio.StreamReader) -> Exchange | None:
     request_line, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
     content = await reader.readexactly(int(headers.get("content-length", 0)))
-    body = json.loads(content) if content else {}
+    body: Any = content.decode("latin-1")
+    if not headers.get("content-type", "").startswith("multipart/"):
+        body = json.loads(content) if content else {}
     return Exchange(request_line.split()[1], headers, body, started=time.monotonic())
 
 

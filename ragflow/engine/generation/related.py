@@ -16,7 +16,7 @@ from ragflow.engine.types import Message
 logger = logging.getLogger(__name__)
 
 OPTIONS: Mapping[str, Any] = {"temperature": 0.9}
-ENTRY = re.compile(r"^\d\. (.*\S)", re.MULTILINE)  # a single digit, as clients of the contract expect
+ENTRY = re.compile(r"^\d\. +(\S.*?)[ \t]*$", re.MULTILINE)  # a single digit, as clients of the contract expect
 KINDS = {"terms": RELATED_TERMS, "questions": RELATED_QUESTIONS}
 
 

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from apps.accounts import language_models
+from apps.accounts.services.tokens import create_share_token, create_token
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from ragflow.engine.ids import chunk_id
@@ -99,7 +100,12 @@ def provider(settings: Any, engine: None) -> Iterator[ModelServer]:
     """A scripted provider whose chat model is the default one."""
     with ModelServer() as server:
         settings.MODELS = ModelSettings(
-            api_key="key", base_url=server.url, chat_model="scripted@OpenAI", embedding_model=HASHING
+            api_key="key",
+            base_url=server.url,
+            chat_model="scripted@OpenAI",
+            embedding_model=HASHING,
+            speech_to_text_model="ears@OpenAI",
+            text_to_speech_model="mouth@OpenAI",
         )
         language_models.registry.reset()
         yield server
@@ -223,3 +229,20 @@ def asgi(api: Any) -> ASGI:
 @pytest.fixture
 def stranger(other: Any) -> ASGI:
     return ASGI(token_of(other))
+
+
+def page_of(client: Any, **limits: Any) -> ASGI:
+    """Return the client of a web page that carries a share token of the client's tenant."""
+    token = create_token(tenant=client.tenant, **limits).token
+    return ASGI(create_share_token(tenant=client.tenant, api_token=token).secret)
+
+
+@pytest.fixture
+def page(api: Any) -> ASGI:
+    return page_of(api)
+
+
+@pytest.fixture
+def foreign_page(other: Any) -> ASGI:
+    """A page of somebody else's tenant."""
+    return page_of(other)

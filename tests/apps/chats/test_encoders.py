@@ -9,7 +9,15 @@ import orjson
 import pytest
 
 from apps.chats import encoders
-from apps.chats.encoders import OpenAICompletion, RagflowCompletion, greeting, greeting_frames, ragflow_failure
+from apps.chats.encoders import (
+    WITH_MESSAGE,
+    OpenAICompletion,
+    RagflowCompletion,
+    Summary,
+    greeting,
+    greeting_frames,
+    ragflow_failure,
+)
 from ragflow.engine.errors import MissingParameter, ModelError
 from ragflow.engine.types import (
     Answer,
@@ -384,3 +392,74 @@ def test_one_openai_completion_of_a_failing_provider():
         asyncio.run(openai().answer(play([FAILURE])))
     body = asyncio.run(openai(failure_is_answer=True).answer(play([FAILURE])))
     assert body["choices"][0]["message"]["content"].startswith("**ERROR**: RATE_LIMIT_EXCEEDED")
+
+
+# -- without a session ---------------------------------------------------------------------------------------------
+
+
+def summary(events):
+    return [payload(frame) for frame in collect(Summary().frames(play(events)))]
+
+
+def summed(text: str = "", **more: Any) -> dict[str, Any]:
+    return {"code": 0, "message": "", "data": {"answer": text, "reference": {}, "final": False} | more}
+
+
+SUMMARY_END = {"code": 0, "message": "", "data": True}
+
+
+def test_the_exact_bytes_of_a_summary():
+    assert collect(Summary().frames(play(GROUNDED)))[0] == (
+        b'data:{"code":0,"message":"","data":{"answer":"Bridges ","reference":{},"final":false}}\n\n'
+    )
+
+
+def test_a_summary_ends_with_its_references():
+    assert summary(GROUNDED) == [
+        summed("Bridges "),
+        summed("are red. [ID:1]"),
+        summed(reference=REFERENCE, final=True),
+        SUMMARY_END,
+    ]
+
+
+def test_a_summary_marks_thoughts():
+    assert summary(THOUGHT)[:4] == [
+        summed(start_to_think=True),
+        summed("Hm."),
+        summed(end_to_think=True),
+        summed("Yes."),
+    ]
+
+
+def test_a_summary_of_nothing():
+    assert summary(UNGROUNDED) == [summed("Sorry!"), summed(reference=EMPTY, final=True), SUMMARY_END]
+
+
+def test_a_summary_that_fails():
+    text = "RATE_LIMIT_EXCEEDED - The provider is busy."
+    error = {"code": 500, "message": text, "data": {"answer": f"**ERROR**: {text}", "reference": []}}
+    assert summary([Retrieved(FOUND), Delta("Half "), FAILURE]) == [summed("Half "), error, SUMMARY_END]
+    assert [payload(frame) for frame in collect(Summary().failed(FAILURE))] == [error, SUMMARY_END]
+
+
+# -- variants ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("events", [GROUNDED, UNGROUNDED, SOLO, [Delta("Half "), FAILURE]])
+def test_frames_of_embedded_chats_are_the_same_with_a_message(events):
+    completion = RagflowCompletion(message_id="m-1", session_id="s1", quote=True, envelope=WITH_MESSAGE)
+    frames = [payload(frame) for frame in collect(completion.frames(play(events)))]
+    assert frames == [{"message": "", **frame} for frame in ragflow(events)]
+
+
+@pytest.mark.parametrize(
+    ("events", "place"),
+    [([*GROUNDED[:-1], answer("x", audio=b"\xff\xf3")], -2), ([Delta("x"), answer("x", audio=b"\xff\xf3")], -2)],
+    ids=["with datasets", "without"],
+)
+def test_audio_comes_with_the_end_of_an_answer(events, place):
+    frames = ragflow(events)
+    assert frames[place]["data"]["audio_binary"] == "fff3"
+    assert [frame["data"]["audio_binary"] for frame in frames[:place]] == [None] * (len(frames) - 2)
+    assert ragflow_answer(events)["data"]["audio_binary"] == "fff3"
