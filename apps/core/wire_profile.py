@@ -34,6 +34,7 @@ class WireProfile:
     tells_unknown_accounts: bool  # a login or a forgotten password answers whether the address has an account
     takes_plain_passwords: bool  # a password that is no ciphertext counts as the password itself
     files_open_in_browsers: bool  # the file manager sends files without `Content-Disposition`
+    counts_matched_documents: bool  # a retrieval with a metadata condition says how many documents satisfy it
     metadata_quirks: bool  # filters pass over unknown keys and operators, and depend on the order of values
     provider_failure_is_answer: bool  # an OpenAI client reads of it in the text of an ordinary completion
 
@@ -58,6 +59,10 @@ _REFERENCE_OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
         "password_unreadable": Outcome(200, 500),
         "mail_failed": Outcome(200, 500),
         "share_token_missing": Outcome(200, 100),
+        "dify_authorization": Outcome(200, 100),
+        "dify_key_invalid": Outcome(403),
+        "dify_not_found": Outcome(404),
+        "dify_failure": Outcome(500),
         # The reference has no such errors, so they keep their honest status.
         "lacks_scope": Outcome(403),
         "too_many_requests": Outcome(429),
@@ -74,6 +79,7 @@ STANDARD = WireProfile(
     keeps_token_copy=False,
     tells_unknown_accounts=False,
     takes_plain_passwords=True,
+    counts_matched_documents=True,
     metadata_quirks=False,
     files_open_in_browsers=False,
     provider_failure_is_answer=False,
@@ -88,6 +94,7 @@ EXACT = WireProfile(
     keeps_token_copy=True,
     tells_unknown_accounts=True,
     takes_plain_passwords=False,
+    counts_matched_documents=False,
     metadata_quirks=True,
     files_open_in_browsers=True,
     provider_failure_is_answer=True,

@@ -12,6 +12,7 @@ from django.http import QueryDict
 
 from apps.core.errors import BadValue, DataError
 from apps.core.validation import integer, number
+from apps.documents.metadata.condition import Condition, read_condition
 from apps.documents.models import Document
 from apps.documents.selectors import DocumentFilter
 
@@ -128,19 +129,13 @@ def _moment(name: str, milliseconds: int) -> datetime | None:
         raise BadValue(f"`{name}` must be a Unix time in milliseconds.") from None
 
 
-def refuse_metadata_condition(value: Any) -> None:
-    """A condition that is not evaluated would give wrong results, so it is refused; an empty one has no effect."""
-    conditions = value.get("conditions") if isinstance(value, dict) else value
-    if conditions:
-        raise DataError("Filtering by `metadata_condition` is not available on this server yet.")
-
-
 @dataclass(frozen=True, slots=True)
 class RetrievalQuestion:
     """A retrieval request whose values have been read, before ids are looked up."""
 
     text: str
     document_ids: list[str]
+    condition: Condition | None  # counts only without `document_ids`
     page: int
     page_size: int
     similarity_threshold: float
@@ -163,8 +158,7 @@ def retrieval_question(payload: Mapping[str, Any]) -> RetrievalQuestion:
     document_ids = payload.get("document_ids", [])
     if not isinstance(document_ids, list):
         raise DataError("`documents` should be a list")
-    if not document_ids:
-        refuse_metadata_condition(payload.get("metadata_condition"))
+    condition = None if document_ids else read_condition(payload.get("metadata_condition"))
     question = payload["question"]
     if question is not None and not isinstance(question, str):
         raise BadValue(f"`question` must be text, not {question!r}.")
@@ -177,6 +171,7 @@ def retrieval_question(payload: Mapping[str, Any]) -> RetrievalQuestion:
     return RetrievalQuestion(
         text=question or "",
         document_ids=document_ids,
+        condition=condition,
         page=page,
         page_size=page_size,
         similarity_threshold=number("similarity_threshold", payload.get("similarity_threshold", 0.2)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import QuerySet
 
+from apps.core.among import among
 from apps.core.ids import is_id
 from apps.core.names import name_key
 from apps.datasets.models import KnowledgeBase
@@ -26,7 +28,9 @@ def document_of(dataset: KnowledgeBase, document_id: str) -> Document | None:
 def existing_ids(dataset: KnowledgeBase, ids: Iterable[object]) -> set[str]:
     """Return those of the ids that are documents of the dataset."""
     wanted = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
-    return set(documents_of(dataset).filter(pk__in=wanted).values_list("pk", flat=True))
+    if not wanted:
+        return set()
+    return set(documents_of(dataset).filter(among("pk", wanted)).values_list("pk", flat=True))
 
 
 def foreign_document(dataset_ids: Sequence[str], document_ids: Iterable[object]) -> object | None:
@@ -35,9 +39,15 @@ def foreign_document(dataset_ids: Sequence[str], document_ids: Iterable[object])
     if not ids:
         return None
     wanted = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
-    rows = Document.objects.filter(dataset_id__in=dataset_ids, deleted_at__isnull=True, pk__in=wanted)
+    rows = Document.objects.filter(among("pk", wanted), dataset_id__in=dataset_ids, deleted_at__isnull=True)
     known = set(rows.values_list("pk", flat=True))
     return next((id_ for id_ in ids if not isinstance(id_, str) or id_ not in known), None)
+
+
+def metadata_of(document_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the metadata of those of the documents that have any."""
+    rows = Document.objects.filter(among("pk", list(document_ids))).exclude(meta_fields={})
+    return dict(rows.values_list("pk", "meta_fields"))
 
 
 def active_tasks(document_ids: Iterable[str]) -> QuerySet[IngestTask]:

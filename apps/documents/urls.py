@@ -1,8 +1,10 @@
 from django.urls import path
 
 from apps.documents.views.chunks import ChunkViewSet
+from apps.documents.views.dify import DifyViewSet
 from apps.documents.views.documents import DocumentViewSet
 from apps.documents.views.files import FileViewSet
+from apps.documents.views.metadata import MetadataViewSet
 from apps.documents.views.retrieval import RetrievalViewSet
 
 _DATASET = "api/v1/datasets/<str:dataset_id>"
@@ -30,7 +32,10 @@ urlpatterns = [
         ChunkViewSet.as_view({"put": "update"}),
         name="chunk",
     ),
+    path(f"{_DATASET}/metadata/summary", MetadataViewSet.as_view({"get": "summary"}), name="metadata-summary"),
+    path(f"{_DATASET}/metadata/update", MetadataViewSet.as_view({"post": "update"}), name="metadata-update"),
     path("api/v1/retrieval", RetrievalViewSet.as_view({"post": "retrieve"}), name="retrieval"),
+    path("api/v1/dify/retrieval", DifyViewSet.as_view({"post": "retrieve"}), name="dify-retrieval"),
     path(f"{_FILE}/upload", FileViewSet.as_view({"post": "upload"}), name="file-upload"),
     path(f"{_FILE}/create", FileViewSet.as_view({"post": "create"}), name="file-create"),
     path(f"{_FILE}/list", FileViewSet.as_view({"get": "list"}), name="file-list"),

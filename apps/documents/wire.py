@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from apps.core.clock import http_date, local_time, timestamps
+from apps.core.wire_profile import profile
+from apps.documents.metadata.summary import KeySummary
 from apps.documents.models import Document
 from ragflow.engine.types import Chunk, DocumentCount, Passage, Retrieval
 
@@ -95,6 +98,34 @@ def retrieval_to_wire(retrieval: Retrieval) -> dict[str, Any]:
 def nothing_asked() -> dict[str, Any]:
     """Return the answer to an empty question. The contract has an object in place of the list of documents there."""
     return {"total": 0, "chunks": [], "doc_aggs": {}}
+
+
+def nothing_satisfies() -> dict[str, Any]:
+    """Return the answer to a question whose metadata condition no document satisfies: the same, and their number."""
+    return nothing_asked() | matched_to_wire(0)
+
+
+def matched_to_wire(documents: int) -> dict[str, Any]:
+    """Return what a retrieval adds about the documents that satisfy its metadata condition."""
+    return {"matched_docs": documents} if profile().counts_matched_documents else {}
+
+
+def metadata_summary_to_wire(summary: Mapping[str, KeySummary]) -> dict[str, Any]:
+    return {
+        key: {"type": entry.kind, "values": [list(pair) for pair in entry.values.most_common()]}
+        for key, entry in summary.items()
+    }
+
+
+def dify_record(passage: Passage, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a passage as Dify reads it; `fields` is the metadata of its document."""
+    chunk = passage.chunk
+    return {
+        "content": chunk.content,
+        "score": passage.similarity,
+        "title": chunk.document_name,
+        "metadata": {**fields, "doc_id": chunk.document_id},
+    }
 
 
 def _document_count(entry: DocumentCount) -> dict[str, Any]:

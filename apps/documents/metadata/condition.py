@@ -37,6 +37,11 @@ class Condition:
     comparisons: tuple[Comparison, ...]
     needs_all: bool = True
 
+    @property
+    def restricts(self) -> bool:
+        """Whether a search is restricted. The reference finds nothing for an object without comparisons."""
+        return bool(self.comparisons) or profile().metadata_quirks
+
 
 def read_condition(sent: Any) -> Condition | None:
     """Read a condition; None if there is none. Raises DataError for what is no object, BadValue for mistakes in it."""
@@ -54,11 +59,6 @@ def read_condition(sent: Any) -> Condition | None:
         raise BadValue(f"`metadata_condition.conditions` must not hold more than {MOST_COMPARISONS} conditions.")
     comparisons = tuple(_comparison(number, item) for number, item in enumerate(conditions))
     return Condition(comparisons, needs_all=_needs_all(sent))
-
-
-def restricts(condition: Condition | None, sent: Any) -> bool:
-    """Tell whether a search is restricted. The reference finds nothing for an object that holds no conditions."""
-    return bool(sent if profile().metadata_quirks else condition and condition.comparisons)
 
 
 def _needs_all(sent: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
-from apps.documents.models import Document
+from apps.documents.models import Document, MetadataValue
 from apps.documents.selectors import documents_of
 from apps.documents.services.parsing import cancel_tasks
 from ragflow.engine.errors import StoreError
@@ -61,6 +61,7 @@ def hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
     rows = Document.objects.filter(pk__in=[document.pk for document in documents])
     gone = rows.aggregate(chunks=Sum("chunk_count"), tokens=Sum("token_count"))
     rows.update(deleted_at=timezone.now())
+    MetadataValue.objects.filter(document__in=documents).delete()
     KnowledgeBase.objects.filter(pk=dataset.pk).update(
         document_count=F("document_count") - len(documents),
         chunk_count=F("chunk_count") - gone["chunks"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from django.http import FileResponse, HttpRequest
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -18,12 +17,13 @@ from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset, owned_dataset
+from apps.documents.metadata.filtering import restricted
+from apps.documents.metadata_schemas import condition_of
 from apps.documents.schemas import (
     document_filter,
     id_list,
     order_of,
     partial_success,
-    refuse_metadata_condition,
     required_document_ids,
 )
 from apps.documents.selectors import DocumentFilter, document_of, documents_of, existing_ids
@@ -61,6 +61,7 @@ _LIST_PARAMETERS = [
     OpenApiParameter("desc", bool),
     OpenApiParameter("suffix", str, many=True),
     OpenApiParameter("run", str, many=True),
+    OpenApiParameter("metadata_condition", str, description="JSON: `logic` and `conditions`."),
     OpenApiParameter("create_time_from", int, description="Unix time in milliseconds; 0: no restriction."),
     OpenApiParameter("create_time_to", int, description="Unix time in milliseconds; 0: no restriction."),
 ]
@@ -95,8 +96,10 @@ class DocumentViewSet(ResourceViewSet):
         _require_document(dataset, DocumentFilter(name=name), name)
         page = page_of(query)
         wanted = document_filter(query)
-        _check_metadata_condition(query.get("metadata_condition", ""))
+        condition = condition_of(query)
         rows = wanted.apply(documents_of(dataset))
+        if condition and condition.comparisons:
+            rows = restricted(rows, [dataset.pk], condition)
         order = ("-" if descending(query) else "") + order_of(query)
         documents = [listed_to_wire(document) for document in page.slice(rows.order_by(order, "pk"))]
         return success({"total": rows.count(), "docs": documents})
@@ -180,15 +183,3 @@ def _require_document(dataset: KnowledgeBase, wanted: DocumentFilter, shown: str
 def _require_all_found(unknown: list[str]) -> None:
     if unknown:
         raise NotFound(f"Documents not found: {unknown}")
-
-
-def _check_metadata_condition(text: str) -> None:
-    if not text:
-        return
-    try:
-        condition = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise DataError("metadata_condition must be valid JSON.") from None
-    if condition and not isinstance(condition, dict):
-        raise DataError("metadata_condition must be an object.")
-    refuse_metadata_condition(condition)

@@ -18,9 +18,10 @@ from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import datasets_by_id
+from apps.documents.metadata.filtering import Restriction, matching_documents
 from apps.documents.schemas import MOST_CANDIDATES, NO_NEGATIVE_SLICES, RetrievalQuestion, retrieval_question
 from apps.documents.selectors import foreign_document
-from apps.documents.wire import nothing_asked, retrieval_to_wire
+from apps.documents.wire import matched_to_wire, nothing_asked, nothing_satisfies, retrieval_to_wire
 from ragflow.engine.generation.conversation import name_keywords, translate
 from ragflow.engine.registry import ModelSpec
 from ragflow.engine.retrieval import RetrievalRequest, retrieve
@@ -41,6 +42,7 @@ _BODY = {
             "highlight": {"type": "boolean", "default": True},
             "keyword": {"type": "boolean", "default": False},
             "cross_languages": {"type": "array", "items": {"type": "string"}},
+            "metadata_condition": {"type": "object"},
         },
         "required": ["dataset_ids", "question"],
     }
@@ -61,13 +63,17 @@ class RetrievalViewSet(ResourceViewSet):
         _check_ranges(question)
         if not question.text.strip():
             return success(nothing_asked())
+        restriction = _restriction(ids, question)
+        if restriction and not restriction.matched:
+            return success(nothing_satisfies())
         text = _helped(question, datasets[0])
         found = retrieve(
             doc_store(),
             RetrievalRequest(
                 dataset_ids=tuple(ids),
                 question=text,
-                document_ids=tuple(question.document_ids) or None,
+                document_ids=restriction.document_ids if restriction else tuple(question.document_ids) or None,
+                excluded_document_ids=restriction.excluded_ids if restriction else (),
                 page=question.page,
                 page_size=question.page_size,
                 similarity_threshold=question.similarity_threshold,
@@ -80,7 +86,8 @@ class RetrievalViewSet(ResourceViewSet):
             embedder=embedder_for(datasets[0].embedding_model, datasets[0].tenant_id),
             reranker=reranker_for(question.rerank_id, datasets[0].tenant_id) if question.rerank_id else None,
         )
-        return success(retrieval_to_wire(found))
+        counted = matched_to_wire(restriction.matched) if restriction else {}
+        return success(retrieval_to_wire(found) | counted)
 
 
 def _datasets(request: Request, payload: Mapping[str, Any]) -> Sequence[KnowledgeBase]:
@@ -97,6 +104,12 @@ def _datasets(request: Request, payload: Mapping[str, Any]) -> Sequence[Knowledg
     if len({ModelSpec.parse(dataset.embedding_model).model for dataset in known.values()}) > 1:
         raise DataError('Datasets use different embedding models."')
     return list(known.values())
+
+
+def _restriction(dataset_ids: Sequence[str], question: RetrievalQuestion) -> Restriction | None:
+    if question.condition is None or not question.condition.restricts:
+        return None
+    return matching_documents(dataset_ids, question.condition)
 
 
 def _check_ranges(question: RetrievalQuestion) -> None:

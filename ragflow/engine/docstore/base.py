@@ -24,6 +24,7 @@ class SearchRequest:
     text: str
     vector: Vector | None
     document_ids: tuple[str, ...] | None = None  # None: no restriction; (): nothing can match
+    excluded_document_ids: tuple[str, ...] = ()  # none of these, whatever `document_ids` says
     top_k: int = 1024  # nearest vectors to consider
     text_limit: int = 1024  # best text hits to consider
     only_available: bool = True

@@ -20,7 +20,7 @@ from ragflow.engine.docstore.analysis import clean, query_terms, term_weight
 from ragflow.engine.docstore.base import NOTHING, Candidates, SearchRequest
 from ragflow.engine.docstore.elastic_index import Index, key_of, vector_field
 from ragflow.engine.docstore.elastic_server import refusal
-from ragflow.engine.errors import DimensionMismatch
+from ragflow.engine.errors import DimensionMismatch, InvalidQuery
 
 WINDOW = 10_000
 """Hits that Elasticsearch returns in one answer, and vectors that it considers; both are its defaults."""
@@ -38,6 +38,9 @@ IDENTITY = ("dataset_id", "document_id", "chunk_id")
 """No two chunks agree in these, so sorting by them goes through all chunks once."""
 
 MAX_TERMS_PER_CLAUSE = 65_536
+
+MAX_NAMED_DOCUMENTS = 4 * MAX_TERMS_PER_CLAUSE
+"""Document ids of a search at most: each is sent with every part of it."""
 
 MAX_ROUTES = 64
 """Datasets that a request names in its URL to reach only their shards; for more it asks all shards."""
@@ -210,6 +213,8 @@ class _Question:
         self._scope: list[Query] = [any_of("dataset_id", request.dataset_ids)]
         if request.document_ids is not None:
             self._scope.append(any_of("document_id", request.document_ids))
+        if request.excluded_document_ids:
+            self._scope.append(Bool(must_not=[any_of("document_id", request.excluded_document_ids)]))
         if request.only_available:
             self._scope.append(Term("available", {"value": True}))
 
@@ -235,6 +240,7 @@ def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candi
     """Rank the chunks of the datasets; see `DocStore.search`."""
     if not request.dataset_ids or request.document_ids == ():
         return NOTHING
+    _require_few_documents(request)
     dimension = None if request.vector is None else len(request.vector)
     question = _Question(request, vectors_exist=dimension is not None and index.holds(client, dimension))
     searches: dict[str, Body] = {}
@@ -260,6 +266,16 @@ def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candi
     _complete(client, index.name, question, found)
     weights = weights_of(answers["statistics"]) if question.terms else []
     return _candidates(found, request.dataset_ids, weights, scored_by_vector=question.vector is not None)
+
+
+def _require_few_documents(request: SearchRequest) -> None:
+    named = len(request.document_ids or ()) + len(request.excluded_document_ids)
+    if named > MAX_NAMED_DOCUMENTS:
+        raise InvalidQuery(
+            f"The search is restricted to {named} documents one by one; Elasticsearch is asked for at most"
+            f" {MAX_NAMED_DOCUMENTS}. Narrow the filter, or search fewer datasets at a time.",
+            field="document_ids",
+        )
 
 
 def _complete(client: Elasticsearch, index: str, question: _Question, found: _Found) -> None:

@@ -221,11 +221,15 @@ def _concatenate(parts: Sequence[Columns]) -> Columns:
 
 def _allowed(columns: Columns, request: SearchRequest) -> Mask | None:
     mask = columns.available if request.only_available and not columns.available.all() else None
-    if request.document_ids is None:
+    if request.document_ids is None and not request.excluded_document_ids:
         return mask
-    wanted = set(request.document_ids)
-    chosen = np.array([document_id in wanted for document_id, _ in columns.documents], np.bool_)
-    restricted = chosen[columns.document]
+    unwanted = set(request.excluded_document_ids)
+    wanted = None if request.document_ids is None else set(request.document_ids) - unwanted
+    if wanted is None:
+        chosen = [document_id not in unwanted for document_id, _ in columns.documents]
+    else:
+        chosen = [document_id in wanted for document_id, _ in columns.documents]
+    restricted = np.array(chosen, np.bool_)[columns.document]
     return restricted if mask is None else restricted & mask
 
 

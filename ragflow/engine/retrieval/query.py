@@ -17,6 +17,7 @@ class RetrievalRequest:
     dataset_ids: tuple[str, ...]
     question: str
     document_ids: tuple[str, ...] | None = None  # None: no restriction; (): nothing can match
+    excluded_document_ids: tuple[str, ...] = ()  # none of these, whatever `document_ids` says
     page: int = 1
     page_size: int = 30
     similarity_threshold: float = 0.2

@@ -82,6 +82,7 @@ def _find(store: DocStore, request: RetrievalRequest, vector: Vector, weight: fl
             text=request.text,
             vector=vector,
             document_ids=request.document_ids,
+            excluded_document_ids=request.excluded_document_ids,
             top_k=request.top_k,
             text_limit=TEXT_LIMIT,
         )

@@ -143,13 +143,6 @@ def test_values_that_cannot_be_read(api, base, profile, query, sentence, referen
     assert answer == {"code": 100, "message": expected, "data": None, "status": 200}
 
 
-def test_a_metadata_condition_is_not_silently_ignored(api, base, five):
-    condition = '{"conditions":[{"name":"a","comparison_operator":"is","value":"b"}]}'
-    answer = api.call("GET", f"{base}/documents?metadata_condition={condition}")
-    assert answer["code"] == 102
-    assert "not available" in answer["message"]
-
-
 def test_a_dataset_that_is_not_the_callers(api, other, profile):
     for id_ in ("unknown", other.create_dataset()["id"]):
         answer = api.call("GET", f"/api/v1/datasets/{id_}/documents")

@@ -175,13 +175,6 @@ def test_values_that_cannot_be_read(ask, filled, profile, fields, sentence, refe
         assert answer == {"code": 100, "message": reference or sentence, "data": None, "status": 200}
 
 
-def test_a_metadata_condition_is_not_silently_ignored(ask, filled):
-    condition = {"conditions": [{"name": "a", "comparison_operator": "is", "value": "b"}]}
-    assert "not available" in ask(metadata_condition=condition)["message"]
-    assert ask(metadata_condition={"conditions": []})["code"] == 0
-    assert ask(metadata_condition=condition, document_ids=[filled[0]])["code"] == 0
-
-
 def test_datasets_with_different_models(api, ask, dataset):
     second = api.create_dataset(embedding_model="all-MiniLM-L6-v2@Builtin")["id"]
     answer = ask(dataset_ids=[dataset["id"], second])

@@ -389,6 +389,14 @@ class DocStoreConformance:
         assert found(store, "text", unit(0), document_ids=()) == set()
         assert found(store, "text", unit(0), document_ids=("unknown",)) == set()
 
+    def test_documents_that_are_left_out(self, store: DocStore) -> None:
+        put(store, *(make(f"same text {n}", document=f"doc{n}") for n in range(4)))
+        excluded = ("doc1", "doc3", "unknown")
+        assert found(store, "text", unit(0), excluded_document_ids=excluded) == {"same text 0", "same text 2"}
+        both = found(store, "text", unit(0), document_ids=("doc0", "doc1"), excluded_document_ids=excluded)
+        assert both == {"same text 0"}
+        assert found(store, "", unit(0), excluded_document_ids=tuple(f"doc{n}" for n in range(4))) == set()
+
     def test_several_datasets_and_none(self, store: DocStore) -> None:
         for dataset in ("a", "b", "c"):
             put(store, make(f"text of {dataset}", dataset=dataset))

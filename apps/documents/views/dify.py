@@ -1,0 +1,123 @@
+"""Retrieval for Dify, as its protocol for external knowledge bases wants it: plain objects and real HTTP statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts.authentication import principal_of_request
+from apps.accounts.language_models import embedder_for
+from apps.core.bodies import read_lenient
+from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, RagflowError
+from apps.core.principal import Principal
+from apps.core.rest import ResourceViewSet, caller, http_request
+from apps.core.wire_profile import profile
+from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
+from apps.datasets.selectors import accessible_dataset
+from apps.documents.metadata.filtering import Restriction, matching_documents
+from apps.documents.metadata_schemas import DifyQuestion, dify_question
+from apps.documents.selectors import metadata_of
+from apps.documents.wire import dify_record
+from ragflow.engine.errors import EngineError
+from ragflow.engine.retrieval import RetrievalRequest, retrieve
+from ragflow.engine.types import Retrieval
+
+_VECTOR_WEIGHT = 0.3
+_BODY: dict[str, Any] = {
+    "application/json": {
+        "type": "object",
+        "properties": {
+            "knowledge_id": {"type": "string", "description": "The id of a dataset."},
+            "query": {"type": "string"},
+            "retrieval_setting": {
+                "type": "object",
+                "properties": {
+                    "top_k": {"type": "integer", "default": 1024},
+                    "score_threshold": {"type": "number", "default": 0.0},
+                },
+            },
+            "metadata_condition": {"type": "object"},
+        },
+        "required": ["knowledge_id", "query"],
+    }
+}
+
+
+class DifyAuthorization(RagflowError):
+    """The `Authorization` header is missing or of another form."""
+
+    key, code, status = "dify_authorization", 401, 401
+    data = None
+
+
+class DifyKeyInvalid(RagflowError):
+    key, code, status = "dify_key_invalid", 403, 403
+
+
+class DifyNotFound(RagflowError):
+    key, code, status = "dify_not_found", 404, 404
+
+
+class DifyFailure(RagflowError):
+    key, code, status = "dify_failure", 500, 500
+
+
+class DifyAuthentication(BaseAuthentication):
+    """An API token, whose mistakes are answered in Dify's way."""
+
+    def authenticate(self, request: Request) -> tuple[Principal, None]:
+        try:
+            return principal_of_request(http_request(request)), None
+        except AuthorizationMissing as error:
+            reference = repr(AttributeError("'NoneType' object has no attribute 'split'"))
+            raise DifyAuthorization(error.message, reference=reference) from None
+        except AuthorizationMalformed as error:
+            raise DifyAuthorization(error.message, reference=repr(IndexError("list index out of range"))) from None
+        except InvalidAPIKey:
+            raise DifyKeyInvalid("API-KEY is invalid!") from None
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+@extend_schema(tags=["retrieval"])
+class DifyViewSet(ResourceViewSet):
+    authentication_classes = (DifyAuthentication,)
+
+    @extend_schema(summary="Retrieve chunks for Dify", request=_BODY)
+    def retrieve(self, request: Request) -> Response:
+        question = dify_question(read_lenient(http_request(request)))
+        dataset = accessible_dataset(caller(request), question.dataset_id)
+        if dataset is None:
+            raise DifyNotFound("Knowledgebase not found!")
+        try:
+            found = _found(dataset, question)
+        except EngineError as error:
+            raise DifyFailure(str(error)) from error
+        fields = metadata_of({passage.chunk.document_id for passage in found.passages})
+        records = [dify_record(passage, fields.get(passage.chunk.document_id, {})) for passage in found.passages]
+        return Response({"records": records})
+
+
+def _found(dataset: KnowledgeBase, question: DifyQuestion) -> Retrieval:
+    restriction: Restriction | None = None
+    if question.condition and question.condition.restricts:
+        restriction = matching_documents([dataset.pk], question.condition)
+    request = RetrievalRequest(
+        dataset_ids=(dataset.pk,),
+        question=question.text,
+        document_ids=restriction.document_ids if restriction else None,
+        excluded_document_ids=restriction.excluded_ids if restriction else (),
+        page_size=question.top_k,
+        similarity_threshold=question.score_threshold,
+        vector_similarity_weight=_VECTOR_WEIGHT,
+        top_k=question.top_k,
+        pageranks={dataset.pk: dataset.pagerank},
+        candidates=profile().retrieval_candidates,
+    )
+    return retrieve(doc_store(), request, embedder=embedder_for(dataset.embedding_model, dataset.tenant_id))
