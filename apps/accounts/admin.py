@@ -1,4 +1,4 @@
-"""Where an operator manages people, tenants and tokens."""
+"""Where an operator manages people, tenants, their models and tokens."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from apps.accounts import services
-from apps.accounts.models import APIToken, IssuedSecret, Membership, ShareToken, Tenant, User
+from apps.accounts.catalogue import offered
+from apps.accounts.models import APIToken, IssuedSecret, Membership, ShareToken, Tenant, TenantModel, User
+from apps.accounts.services.models import problem_with
 from apps.accounts.services.sessions import end_session
 from apps.accounts.services.tokens import create_share_token, revoke_share_token
+from apps.core.crypto import encrypt
 from apps.core.principal import Scope
 
 admin.site.unregister(Group)
+
+MOST_CHECKED = 5  # models in one request of the browser: each may take a while
 
 
 class CreateUserForm(AdminUserCreationForm):
@@ -104,6 +109,53 @@ class MembershipAdmin(admin.ModelAdmin):
     autocomplete_fields = ("user", "tenant")
     fields = ("user", "tenant", "role", "is_pending", "invited_by", "created_at")
     readonly_fields = ("invited_by", "created_at")
+
+
+class ModelForm(forms.ModelForm):
+    """The key can be written and never read."""
+
+    provider = forms.ChoiceField(choices=lambda: [(provider.name, provider.name) for provider in offered()])
+    api_key = forms.CharField(
+        required=False,
+        label="API key",
+        strip=True,
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+        help_text="Empty: the stored one stays.",
+    )
+
+    class Meta:
+        model = TenantModel
+        fields = ("tenant", "provider", "name", "type", "base_url", "max_tokens", "is_enabled")
+
+    def save(self, commit: bool = True) -> TenantModel:
+        if self.cleaned_data["api_key"] or not self.instance.encrypted_key:
+            self.instance.encrypted_key = encrypt(self.cleaned_data["api_key"])
+        row: TenantModel = super().save(commit)
+        return row
+
+
+@admin.register(TenantModel)
+class TenantModelAdmin(admin.ModelAdmin):
+    form = ModelForm
+    list_display = ("name", "provider", "type", "tenant", "is_enabled", "used_tokens", "updated_at")
+    list_select_related = ("tenant",)
+    list_filter = ("type", "is_enabled", "provider")
+    search_fields = ("name", "provider", "tenant__name", "tenant__members__email")
+    autocomplete_fields = ("tenant",)
+    readonly_fields = ("used_tokens", "created_at", "updated_at")
+    actions = ("ask",)
+
+    def get_fields(self, request: HttpRequest, obj: TenantModel | None = None) -> tuple[str, ...]:
+        chosen = (*ModelForm.Meta.fields[:5], "api_key", *ModelForm.Meta.fields[5:])
+        return chosen if obj is None else (*chosen, *self.readonly_fields)
+
+    @admin.action(description=f"Ask the selected models (at most {MOST_CHECKED}) whether they answer")
+    def ask(self, request: HttpRequest, queryset: models.QuerySet[TenantModel]) -> None:
+        for row in queryset[:MOST_CHECKED]:
+            if problem := problem_with(row=row):
+                self.message_user(request, f"The model {row} does not answer. {problem}", messages.ERROR)
+            else:
+                self.message_user(request, f"The model {row} answers.")
 
 
 class IdListField(forms.CharField):

@@ -286,7 +286,7 @@ class ModelServer:
         return [f"token{number} " for number in range(self.tokens)]
 
     def _usage(self, reply: Reply, body: dict[str, Any]) -> dict[str, int]:
-        prompt = sum(len(message["content"].split()) for message in body["messages"])
+        prompt = sum(len(str(message["content"]).split()) for message in body["messages"])
         completion = len(self._pieces(reply))
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 

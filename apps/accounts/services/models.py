@@ -87,12 +87,6 @@ def delete_provider(*, tenant: Tenant, provider: str) -> None:
     TenantModel.objects.filter(tenant=tenant, provider=provider).delete()
 
 
-def set_key(*, row: TenantModel, key: str) -> None:
-    """Give one configured model another key, unchecked."""
-    row.encrypted_key = encrypt(key)
-    row.save(update_fields=["encrypted_key", "updated_at"])
-
-
 def problem_with(*, row: TenantModel) -> str:
     """Ask a configured model once. Return what is wrong, or empty text."""
     try:

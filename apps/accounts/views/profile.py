@@ -45,8 +45,8 @@ class ProfileViewSet(WebViewSet):
     @extend_schema(summary="Choose the default models of a tenant", request=BODY, responses=ANSWER)
     def set_tenant_info(self, request: Request) -> Response:
         body = read_required(http_request(request), _MODELS)
-        tenant_id = schemas.text_of(body, "tenant_id")
-        if not selectors.can_administer(caller(request), tenant_id):
+        tenant_id = body["tenant_id"]
+        if not isinstance(tenant_id, str) or not selectors.can_administer(caller(request), tenant_id):
             raise NotYours
         tenant = selectors.tenant_by_id(tenant_id)
         if tenant is None:

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from apps.accounts import urls
-from apps.accounts.models import APIToken, Membership, Tenant, User
+from apps.accounts.models import APIToken, Membership, Tenant, TenantModel, User
 from apps.accounts.services import create_token, revoke_token
 from apps.core.principal import Scope
 from ragflow.urls import urlpatterns
@@ -36,6 +36,20 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "v1/tenant/<str:tenant_id>/user/list"): (READ, None),
     ("GET", "v1/system/version"): (READ, None),
     ("GET", "v1/system/status"): (READ, None),
+    ("GET", "v1/llm/factories"): (READ, None),
+    ("GET", "v1/llm/my_llms"): (READ, None),
+    ("GET", "v1/llm/list"): (READ, None),
+    ("POST", "v1/llm/set_api_key"): (ADMIN, {"tenant_id": OWNER, "llm_factory": "Nobody", "api_key": "x"}),
+    ("POST", "v1/llm/add_llm"): (
+        ADMIN,
+        {"tenant_id": OWNER, "llm_factory": "OpenAI", "llm_name": "whisper-1", "model_type": "speech2text"},
+    ),
+    ("POST", "v1/llm/enable_llm"): (
+        ADMIN,
+        {"tenant_id": OWNER, "llm_factory": "OpenAI", "llm_name": "o3", "status": "0"},
+    ),
+    ("POST", "v1/llm/delete_llm"): (ADMIN, {"tenant_id": OWNER, "llm_factory": "OpenAI", "llm_name": "o3"}),
+    ("POST", "v1/llm/delete_factory"): (ADMIN, {"tenant_id": OWNER, "llm_factory": "OpenAI"}),
     ("GET", "v1/user/logout"): (ADMIN, None),
     ("POST", "v1/user/setting"): (ADMIN, {"nickname": "changed"}),
     ("POST", "v1/user/set_tenant_info"): (
@@ -55,7 +69,11 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "v1/api/rm"): (ADMIN, {"tokens": ["{token}"], "tenant_id": OWNER}),
 }
 PROTECTED = [(route, body) for route, (need, body) in ROUTES.items() if need != OPEN]
-TEAM = [(route, body) for route, body in PROTECTED if "<str:tenant_id>/user" in route[1]]
+TEAM = [
+    (route, body)
+    for route, body in PROTECTED
+    if "<str:tenant_id>/user" in route[1] or (isinstance(body, dict) and "llm_factory" in body)
+]
 
 
 def routed() -> set[tuple[str, str]]:
@@ -85,6 +103,7 @@ class World:
         join(self.owner, self.viewer, "viewer")
         self.tenant = Tenant.objects.get(pk=self.owner.user.pk)
         self.token = create_token(tenant=self.tenant).token
+        TenantModel.objects.create(tenant=self.tenant, provider="OpenAI", name="o3", type="chat")
 
     def bearer(self, **fields: Any) -> Web:
         return Web(f"Bearer {create_token(tenant=self.tenant, **fields).secret}")
@@ -109,6 +128,7 @@ class World:
             list(User.objects.filter(pk=self.owner.user.pk).values("nickname", "password", "session_digest")),
             list(Tenant.objects.filter(pk=self.tenant.pk).values()),
             list(Membership.objects.filter(tenant=self.tenant).order_by("pk").values("user_id", "role", "is_pending")),
+            list(TenantModel.objects.filter(tenant=self.tenant).values()),
             list(APIToken.objects.filter(pk=self.token.pk).values("digest", "revoked_at")),
         )
 

@@ -6,7 +6,6 @@ import uuid
 
 import pytest
 
-from apps.accounts import language_models
 from apps.datasets.models import KnowledgeBase
 from ragflow.engine.embedding.hashing import HashingEmbedder
 from ragflow.engine.errors import ModelError
@@ -183,8 +182,8 @@ def test_datasets_with_different_models(api, ask, dataset):
 
 def test_a_model_that_is_not_there(ask, filled, dataset, profile):
     answer = ask(rerank_id="nobody@Nowhere")
-    assert answer["code"] == 102
-    assert "nobody@Nowhere" in answer["message"]
+    text = "Model(nobody@Nowhere@None) not authorized"
+    assert (answer["code"], answer["message"]) == (100, text if profile == "standard" else f"LookupError('{text}')")
 
 
 def test_a_failing_model_provider(ask, filled, monkeypatch, profile):
@@ -205,7 +204,7 @@ class Reversing:
 
 
 def test_reranking(ask, filled, monkeypatch):
-    monkeypatch.setattr(language_models.registry(), "reranker", lambda name: Reversing())
+    monkeypatch.setattr("apps.documents.views.retrieval.reranker_for", lambda _name, _tenant_id: Reversing())
     assert found(ask(rerank_id="any", vector_similarity_weight=0.9))[0] == "The bridge is red."
 
 
