@@ -148,12 +148,12 @@ class FileAdmin(admin.ModelAdmin):
     fields = ("id", "name", "tenant", "parent", "type", "location", "size", "created_by", "created_at", "updated_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[File]:
-        live = super().get_queryset(request).filter(deleted_at__isnull=True)
-        return live.annotate(documents=Count("links", filter=Q(links__document__deleted_at__isnull=True)))
+        live: QuerySet[File] = super().get_queryset(request).filter(deleted_at__isnull=True)
+        return live.annotate(document_count=Count("links", filter=Q(links__document__deleted_at__isnull=True)))
 
-    @admin.display(ordering="documents", description="documents made from it")
-    def documents(self, file: File) -> int:
-        return file.documents  # type: ignore[attr-defined]  # an annotation
+    @admin.display(ordering="document_count", description="documents made from it")
+    def documents(self, file: File) -> str:
+        return str(file.document_count)  # type: ignore[attr-defined]  # an annotation
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # files are uploaded

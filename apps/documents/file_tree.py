@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.db import connections, models, router
 
+from apps.core.among import among
 from apps.core.ids import is_id
 from apps.core.names import name_key
 from apps.core.paging import Page
@@ -24,7 +25,6 @@ _Row = TypeVar("_Row", bound=models.Model)
 MAX_DEPTH = 100
 """How many levels below the root an entry may lie. Queries along the tree look no further, so they always end."""
 
-_SLICE = 1000  # ids per query
 _TABLE = File._meta.db_table  # noqa: SLF001
 
 _ABOVE = (
@@ -41,12 +41,13 @@ _BELOW = (
     f" FROM {_TABLE} file JOIN below ON file.parent_id = below.id WHERE below.level <= {MAX_DEPTH}) "
 )
 _CONTENT = (
-    "SELECT top, SUM(size), MAX(CASE WHEN level = 1 AND type = 'folder' THEN 1 ELSE 0 END), MAX(level) FROM below"
+    "SELECT top, SUM(size), MAX(CASE WHEN level = 1 AND type = 'folder' THEN 1 ELSE 0 END), MAX(level)"
+    " FROM below GROUP BY top"
 )
 
 
 def stored_files(principal: Principal) -> models.QuerySet[File]:
-    """Return the live entries of the caller's tree, without those of the mirror."""
+    """Return the live entries of the caller's tree; the mirror's are not stored."""
     return File.objects.filter(tenant_id=principal.tenant_id, deleted_at__isnull=True)
 
 
@@ -95,8 +96,10 @@ class Content:
 
 def content_of(folder_ids: Sequence[str]) -> dict[str, Content]:
     """Measure folders with everything below them, in one query."""
-    rows = _below(folder_ids, _CONTENT + " GROUP BY top")
-    return {top: Content(int(size), bool(has_folder), height) for top, size, has_folder, height in rows}
+    if not folder_ids:
+        return {}
+    rows = _below(folder_ids, _CONTENT)
+    return {top: Content(int(size), bool(folders), height) for top, size, folders, height in rows}
 
 
 def ids_below(file_id: str) -> list[str]:
@@ -104,26 +107,21 @@ def ids_below(file_id: str) -> list[str]:
     return [id_ for (id_,) in _below([file_id], "SELECT id FROM below")]
 
 
-def files_below(principal: Principal, file: File) -> Iterator[File]:
-    """Return the file, or of a folder the files at any depth."""
+def files_below(principal: Principal, file: File) -> list[File]:
+    """Return the file, or of a folder the files at any depth, the oldest first."""
     if not file.is_folder:
-        yield file
-        return
-    for slice_ in _slices(ids_below(file.pk)):
-        rows = stored_files(principal).filter(pk__in=slice_).exclude(type=File.Type.FOLDER)
-        yield from rows.order_by("created_at", "pk")
+        return [file]
+    below = stored_files(principal).filter(among("pk", ids_below(file.pk))).exclude(type=File.Type.FOLDER)
+    return list(below.order_by("created_at", "pk"))
 
 
-def _below(tops: Sequence[str], select: str) -> Iterator[Any]:
-    for slice_ in _slices(tops):
-        statement = _BELOW.format(tops=", ".join(["%s"] * len(slice_))) + select
-        with connections[router.db_for_read(File)].cursor() as cursor:
-            cursor.execute(statement, slice_)
-            yield from cursor.fetchall()
-
-
-def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
+def _below(tops: Sequence[str], select: str) -> list[Any]:
+    """Run a query over the entries and all that lies below them."""
+    seed, parameters = File.objects.filter(among("pk", tops)).order_by().values("pk").query.sql_with_params()
+    with connections[router.db_for_read(File)].cursor() as cursor:
+        cursor.execute(_BELOW.format(tops=seed) + select, parameters)
+        rows: list[Any] = cursor.fetchall()
+    return rows
 
 
 # -- folders -------------------------------------------------------------------------------------------------------
@@ -213,9 +211,8 @@ def editable_documents_from(principal: Principal, file_ids: Sequence[str]) -> li
     return [link.document for link in _links(file_ids, editable_datasets(principal))]
 
 
-def _links(file_ids: Sequence[str], datasets: models.QuerySet[KnowledgeBase]) -> Iterator[FileLink]:
-    for slice_ in _slices(file_ids):
-        links = FileLink.objects.filter(
-            file_id__in=slice_, document__deleted_at__isnull=True, document__dataset__in=datasets.order_by()
-        )
-        yield from links.select_related("document__dataset").order_by("created_at", "pk")
+def _links(file_ids: Sequence[str], datasets: models.QuerySet[KnowledgeBase]) -> models.QuerySet[FileLink]:
+    links = FileLink.objects.filter(
+        among("file_id", file_ids), document__deleted_at__isnull=True, document__dataset__in=datasets.order_by()
+    )
+    return links.select_related("document__dataset").order_by("created_at", "pk")

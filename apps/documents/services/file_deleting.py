@@ -11,6 +11,7 @@ from django.core.files.storage import default_storage
 from django.db import models, transaction
 from django.utils import timezone
 
+from apps.core.among import among
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.documents.errors import FileNotFound
@@ -56,9 +57,7 @@ def _hide(principal: Principal, file_id: str) -> tuple[list[str], list[Document]
     documents = []
     for dataset, document_ids in by_dataset(editable_documents_from(principal, ids)).items():
         documents += hide_documents(dataset, document_ids)
-    for start in range(0, len(ids), _SLICE):
-        rows = File.objects.filter(pk__in=ids[start : start + _SLICE])
-        rows.update(parent=None, deleted_at=timezone.now())
+    File.objects.filter(among("pk", ids)).update(parent=None, deleted_at=timezone.now())
     return ids, documents
 
 
