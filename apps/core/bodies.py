@@ -11,6 +11,10 @@ from django.http import HttpRequest
 from apps.core.errors import InvalidArgument, MalformedBody, MissingArguments
 
 
+DEEPEST = 100
+"""Levels of nesting in a body. What is stored is shown again, and JSON writers give up somewhere beyond 200."""
+
+
 def read_object(request: HttpRequest) -> dict[str, Any]:
     """Return the body as an object: JSON, or the fields of a form. No bytes at all count as an empty object.
 
@@ -36,6 +40,8 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
             f"The request body must be a JSON object, not {_json_type(payload)}.",
             reference="TypeError('JSON payload must be an object.')",
         )
+    if _is_deeper(payload, DEEPEST):
+        raise MalformedBody(f"The request body is nested deeper than {DEEPEST} levels.")
     return payload
 
 
@@ -87,6 +93,13 @@ def deny(payload: Mapping[str, Any], names: Iterable[str]) -> None:
     for name in names:
         if name in payload:
             raise InvalidArgument(f"Parameter {name} isn't allowed", data=None)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _is_json(request: HttpRequest) -> bool:

@@ -32,6 +32,15 @@ def test_form_fields_are_an_object_of_texts():
     assert bodies.read_object(form)["a"] in {"1", "2"}
 
 
+def test_nesting_has_a_limit_that_answers_can_bear():
+    def nested(levels: int) -> str:
+        return '{"a":[' * (levels // 2) + "1" + "]}" * (levels // 2)
+
+    assert bodies.read_object(json_request(nested(bodies.DEEPEST)))
+    with pytest.raises(MalformedBody, match="nested deeper than 100 levels"):
+        bodies.read_object(json_request(nested(bodies.DEEPEST + 2)))
+
+
 @pytest.mark.parametrize(
     ("content", "content_type", "reference"),
     [
