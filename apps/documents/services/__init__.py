@@ -1,4 +1,5 @@
-"""Writing documents: `adding`, `parsing` (start and stop) and `deleting`.
+"""Writing documents: `adding`, `updating`, `metadata`, `chunks`, `parsing` (start and stop) and `deleting`; and the file
+manager: `files`, `file_deleting` and `converting`.
 
-Whoever changes more than one row locks them in one order: document, its tasks, its dataset.
+Whoever changes more than one row locks them in one order: the root of a tree of files, document, its tasks, its dataset.
 """

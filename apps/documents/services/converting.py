@@ -24,7 +24,8 @@ def convert_files(*, principal: Principal, ids: Sequence[str], dataset_ids: Sequ
     """Make one document per file and dataset, in this order; of a folder, from every file below it.
 
     Documents made from these files before are deleted. All or none: raises FileNotFound for an unknown file and for a
-    dataset that the caller may not change, FileRefused for files that cannot become documents.
+    dataset that the caller may not change, FileRefused for files that cannot become documents. Raises StoreError when
+    all is done but the chunks of replaced documents cannot be removed now; `deleting.purge_hidden` finishes that.
     """
     replaced, links = _replace(principal, ids, dataset_ids)
     deleting.purge(replaced)
