@@ -10,7 +10,6 @@ from django.http import HttpRequest
 
 from apps.core.errors import InvalidArgument, MalformedBody, MissingArguments
 
-
 DEEPEST = 100
 """Levels of nesting in a body. What is stored is shown again, and JSON writers give up somewhere beyond 200."""
 

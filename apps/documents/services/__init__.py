@@ -1,5 +1,5 @@
-"""Writing documents: `adding`, `updating`, `metadata`, `chunks`, `parsing` (start and stop) and `deleting`; and the file
-manager: `files`, `file_deleting` and `converting`.
+"""Writing documents, their chunks and their metadata, and the files of the file manager.
 
-Whoever changes more than one row locks them in one order: the root of a tree of files, document, its tasks, its dataset.
+Whoever changes more than one row locks them in one order: document, its tasks, its dataset. Chunks change under their
+document's lock (`rows`), so counters and store agree.
 """

@@ -109,8 +109,9 @@ def rename_document(*, document: Document, name: str) -> None:
 
 def _spread_name(document: Document) -> None:
     """Bring the chunks in line. Of two that rename at once, the one that ends last writes the name that holds."""
-    spread, name = None, document.name
-    while name not in (None, spread):
+    spread: str | None = None
+    name: str | None = document.name
+    while name is not None and name != spread:
         doc_store().rename_document(document.dataset_id, document.pk, name)
         spread = name
         name = Document.objects.filter(pk=document.pk).values_list("name", flat=True).first()
