@@ -145,8 +145,8 @@ def _payload(frame: bytes) -> Any:
 class Call:
     """A request under way."""
 
-    def __init__(self, path: str, body: Any, token: str | None, method: str) -> None:
-        headers = [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")]
+    def __init__(self, path: str, body: Any, token: str | None, method: str, content_type: str) -> None:
+        headers = [(b"content-type", content_type.encode()), (b"host", b"127.0.0.1")]
         if token is not None:
             headers.append((b"authorization", f"Bearer {token}".encode()))
         self._scope = {
@@ -195,10 +195,11 @@ class ASGI:
 
     def __init__(self, token: str | None) -> None:
         self.token = token
+        self.content_type = "application/json"
 
     @asynccontextmanager
     async def calling(self, path: str, body: Any, method: str = "POST") -> AsyncIterator[Call]:
-        call = Call(path, body, self.token, method)
+        call = Call(path, body, self.token, method, self.content_type)
         task = asyncio.create_task(call.run())
         try:
             yield call

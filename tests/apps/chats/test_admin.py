@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.services import create_account
-from apps.chats.models import Session
+from apps.chats.models import SearchApp, Session
 from apps.chats.services import Exchange, record_exchange
 
 pytestmark = pytest.mark.django_db
@@ -23,6 +23,13 @@ def test_assistants_are_listed_and_shown(operator, chat):
     assert b"assistant" in operator.get("/admin/chats/assistant/").content
     page = operator.get(f"/admin/chats/assistant/{chat}/change/")
     assert b"prompt_config" in page.content
+
+
+def test_search_apps_are_listed_and_shown(operator, tenant):
+    app = SearchApp.objects.create(tenant=tenant, name="shop")
+    assert b"shop" in operator.get("/admin/chats/searchapp/?q=sho").content
+    assert b"similarity_threshold" in operator.get(f"/admin/chats/searchapp/{app.pk}/change/").content
+    assert operator.get("/admin/chats/searchapp/add/").status_code == 403
 
 
 def test_a_list_of_assistants_costs_the_same_queries_for_any_number(operator, create_chat):

@@ -385,3 +385,44 @@ def test_a_silent_provider_is_given_up(asgi, provider, dataset, create_chat, new
     assert frames[0]["data"]["answer"].strip() == "One"
     assert frames[-2]["message"].startswith("TIMEOUT - ")
     assert frames[-1] == END
+
+
+def test_a_refused_key_is_answered_with_where_keys_are_set(failing_with, profile):
+    answer = failing_with(Reply(status=401, message="Invalid API key"))
+    assert answer.endswith("Invalid API key. Please set LLM API-Key in 'User Setting -> Model providers -> API-Key'")
+    assert "Please set" not in failing_with(Reply(status=401, message="The account is closed"))
+
+
+@pytest.fixture
+def failing_with(asgi, provider, chat, session):
+    def ask(reply):
+        provider.script(reply)
+        body = {"question": QUESTION, "session_id": session, "stream": False}
+        return asgi.ask(f"/api/v1/chats/{chat}/completions", body).json["data"]["answer"]
+
+    return ask
+
+
+def test_the_tokens_of_a_turn_are_counted_for_the_tenants_model(asgi, api, provider, chat, session):
+    from apps.accounts.models import TenantModel
+    from apps.core.crypto import encrypt
+
+    rows = [
+        TenantModel.objects.create(
+            tenant=owner, provider="OpenAI", name="scripted", type="chat", encrypted_key=encrypt("key")
+        )
+        for owner in (api.tenant,)
+    ]
+    body = {"question": QUESTION, "session_id": session, "stream": False}
+    with_own_url = TenantModel.objects.filter(pk=rows[0].pk)
+    assert with_own_url.get().used_tokens == 0
+    settings_url = provider.url
+    from django.test import override_settings
+
+    with override_settings(PROVIDER_URLS={"OpenAI": settings_url}):
+        assert asgi.ask(f"/api/v1/chats/{chat}/completions", body).json["code"] == 0
+        first = with_own_url.get().used_tokens
+        assert first > 0
+        openai = {"model": "any", "stream": False, "messages": [{"role": "user", "content": QUESTION}]}
+        asgi.ask(f"/api/v1/chats_openai/{chat}/chat/completions", openai)
+        assert with_own_url.get().used_tokens > first
