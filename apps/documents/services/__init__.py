@@ -1,5 +1,6 @@
-"""Writing documents, their chunks and their metadata, and the files of the file manager.
+"""Writing documents: `adding`, `updating`, `metadata`, `chunks`, `parsing` (start and stop) and `deleting`.
 
-Whoever changes more than one row locks them in one order: document, its tasks, its dataset. Chunks change under their
-document's lock (`rows`), so counters and store agree.
+The file manager is written by `files`, `file_deleting` and `converting`.
+
+Whoever changes more than one row locks them in one order: the root of a tree, document, its tasks, its dataset.
 """
