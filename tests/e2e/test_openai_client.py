@@ -90,3 +90,66 @@ def test_errors_are_raised_as_what_they_are(server, chat, client):
         lost.chat.completions.create(model="any", messages=QUESTION)
     with pytest.raises(openai.BadRequestError, match="have to provide messages"):
         client.chat.completions.create(model="any", messages=[], stream=True)
+
+
+# -- assistants as models ------------------------------------------------------------------------------------------
+
+
+def model_options(server: Server, prefix: str = "/api/v1/openai", token: str = "") -> dict:
+    return options(server, "", token) | {"base_url": server.url + prefix}
+
+
+@pytest.fixture(params=["/api/v1/openai", "/api/v1"])
+def models_client(request: pytest.FixtureRequest, server: Server, chat: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(**model_options(server, request.param)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("model", ["assistant", None], ids=["by name", "by id"])
+def test_a_model_answers_and_streams(models_client, chat, model):
+    answer = models_client.chat.completions.create(model=model or chat, messages=QUESTION)
+    assert "Clara Nord" in answer.choices[0].message.content
+    with models_client.chat.completions.create(model=model or chat, messages=QUESTION, stream=True) as stream:
+        chunks = list(stream)
+    assert "Clara Nord" in "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert {chunk.model for chunk in chunks} == {model or chat}
+
+
+def test_models_are_listed_and_shown(server, chat):
+    with openai.OpenAI(**model_options(server)) as client:
+        assert [model.id for model in client.models.list()] == [chat]
+        assert client.models.retrieve("assistant") == client.models.retrieve(chat)
+        with pytest.raises(openai.NotFoundError) as caught:
+            client.models.retrieve("nope")
+        assert caught.value.code == "model_not_found"
+
+
+def test_embeddings_in_both_encodings(server):
+    with openai.OpenAI(**model_options(server)) as client:
+        name = "hash-1024@Builtin"
+        coded = client.embeddings.create(model=name, input=[BRIDGE, "Hello"])  # it asks for base64 by itself
+        plain = client.embeddings.create(model=name, input=[BRIDGE, "Hello"], encoding_format="float")
+        assert [item.embedding for item in coded.data] == [item.embedding for item in plain.data]
+        assert len(coded.data[0].embedding) == 1024
+        assert coded.usage.total_tokens > 0
+        with pytest.raises(openai.BadRequestError, match="dimensions"):
+            client.embeddings.create(model=name, input="x", dimensions=8)
+        with pytest.raises(openai.NotFoundError, match="embedding model of this tenant is"):
+            client.embeddings.create(model="text-embedding-3-small", input="x")
+
+
+def test_async_models(server, chat):
+    async def streamed(client: openai.AsyncOpenAI) -> str:
+        stream = await client.chat.completions.create(model="assistant", messages=QUESTION, stream=True)
+        async with stream:
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    async def ask() -> tuple[str, list[str], int]:
+        async with openai.AsyncOpenAI(**model_options(server)) as client:
+            listed = [model.id async for model in client.models.list()]
+            embedded = await client.embeddings.create(model="hash-1024@Builtin", input="x")
+            return await streamed(client), listed, len(embedded.data)
+
+    text, listed, embedded = asyncio.run(ask())
+    assert "Clara Nord" in text
+    assert (listed, embedded) == ([chat], 1)
