@@ -81,7 +81,8 @@ def _ask(question: str, datasets: Sequence[KnowledgeBase], settings: SearchSetti
         keyword=settings.keyword,
         cross_languages=settings.cross_languages,
     )
-    return OpenTurn(turn=turn, model=language_models.chat_model_for(tenant, settings.chat_model), search=search)
+    model = language_models.chat_model_for(tenant, settings.chat_model)
+    return OpenTurn(turn=turn, model=model, search=search, tenant_id=tenant.pk)
 
 
 # -- related searches ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from time import time
 from typing import Any
 
-from apps.chats.wire import passage_to_wire, reference_of_answer, reference_to_wire, with_thoughts
+from apps.chats.wire import passage_to_wire, reference_of_answer, reference_to_wire, with_key_hint, with_thoughts
 from apps.core.errors import answer_to
 from apps.core.sse import DONE, frame
 from ragflow.engine.errors import EngineError, ModelError
@@ -24,7 +24,7 @@ Events = AsyncGenerator[Event, None]
 def error_text(exc: Exception) -> str:
     """Return what an answer says about a failure: the provider's kind of failure and a sentence, or a sentence."""
     if isinstance(exc, ModelError):
-        return f"{exc.code} - {exc}"
+        return with_key_hint(f"{exc.code} - {exc}")
     return str(answer_to(exc).body["message"])
 
 

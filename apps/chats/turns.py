@@ -31,7 +31,7 @@ from apps.chats.questions import (
     refuse_metadata_condition,
 )
 from apps.chats.search import Search, find_nothing, search_of
-from apps.chats.wire import reference_of_answer, reference_to_wire
+from apps.chats.wire import reference_of_answer, reference_to_wire, with_key_hint
 from apps.core.errors import BadValue, DataError, LookupFailed, NotFound
 from apps.core.principal import Principal
 from apps.core.threads import in_database
@@ -40,6 +40,7 @@ from ragflow.engine.errors import ModelError
 from ragflow.engine.generation.chat import NOTHING, chat
 from ragflow.engine.generation.turn import Turn
 from ragflow.engine.llm.base import ChatModel
+from ragflow.engine.registry import ModelSpec
 from ragflow.engine.speech.base import TextToSpeech
 from ragflow.engine.speech.speaking import spoken_excerpt
 from ragflow.engine.types import Answer, Delta, Event, Message, Retrieval, Retrieved, Thinking
@@ -70,6 +71,7 @@ class OpenTurn:
     search: Search | None
     voice: TextToSpeech | None = None
     session_id: str = ""
+    tenant_id: str = ""  # whose model it is
     message_id: UUID = field(default_factory=uuid4)
 
 
@@ -188,6 +190,7 @@ def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_i
         search=search,
         voice=_voice(assistant),
         session_id=session_id,
+        tenant_id=assistant.tenant_id,
     )
 
 
@@ -244,6 +247,7 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
             async for event in events:
                 said.hear(event)
                 if isinstance(event, Answer):
+                    event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
                     await _keep(_exchange(opened, event))
                     event = replace(event, audio=await _spoken(opened.voice, event.text))  # noqa: PLW2901
                 yield event
@@ -306,7 +310,15 @@ def _exchange(opened: OpenTurn, answer: Answer) -> services.Exchange:
         answer=answer.text,
         thoughts=answer.thoughts,
         reference=reference_of_answer(answer, quote=opened.turn.quote),
+        usage=_used(opened, answer),
     )
+
+
+def _used(opened: OpenTurn, answer: Answer) -> services.Used | None:
+    """Return what the turn cost, unless no provider was asked."""
+    if not answer.grounded or ModelSpec.parse(opened.model.name).is_builtin:
+        return None
+    return services.Used(opened.tenant_id, opened.model.name, answer.usage.total_tokens)
 
 
 def _partial_exchange(opened: OpenTurn, said: _Said) -> services.Exchange:
@@ -326,7 +338,7 @@ _writes: set[asyncio.Task[None]] = set()  # the event loop itself keeps only wea
 
 async def _keep(exchange: services.Exchange) -> None:
     """Store an exchange in one short transaction, which a cancellation does not interrupt."""
-    if not exchange.session_id:
+    if not exchange.session_id and exchange.usage is None:
         return
     write = asyncio.ensure_future(in_database(services.record_exchange, exchange=exchange))
     _writes.add(write)

@@ -125,6 +125,14 @@ def message_to_wire(message: Message) -> dict[str, Any]:
     return shown
 
 
+def with_key_hint(text: str) -> str:
+    """Return the text; if a provider says in it that it refused the key, with the place where keys are set."""
+    lowered = text.lower()
+    if "invalid key" not in lowered and "invalid api" not in lowered:
+        return text
+    return f"{text} Please set LLM API-Key in 'User Setting -> Model providers -> API-Key'"
+
+
 def with_thoughts(answer: str, thoughts: str) -> str:
     return f"<think>{thoughts}</think>{answer}" if thoughts else answer
 

@@ -27,6 +27,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from apps.accounts.language_models import embedder_for
+from apps.accounts.services.models import note_usage
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, IngestTask
@@ -160,6 +161,8 @@ class _Work:
             if document is None:
                 raise Cancelled("The task is no longer this worker's.")
             _recount(document)
+            dataset = self.document.dataset
+            note_usage(tenant_id=dataset.tenant_id, model=dataset.embedding_model, tokens=document.token_count)
             document.state = Document.State.DONE
             document.progress = 1
             self._save(document)
