@@ -19,6 +19,7 @@ from ragflow.engine.generation.citations import (
 )
 from ragflow.engine.generation.conversation import search_text
 from ragflow.engine.generation.prompt import Prompt, compose, compose_verbatim, system_text
+from ragflow.engine.generation.research import research
 from ragflow.engine.generation.turn import KNOWLEDGE, Turn
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import estimate_usage
@@ -51,9 +52,10 @@ async def chat(
 ) -> AsyncGenerator[Event, None]:
     """Answer a question. The last event of a good turn is an Answer.
 
-    With datasets: Retrieved, then thoughts and deltas as the model gives them, then Answer. If nothing was found and
-    the assistant has a text for that case, this is the one delta, and the model is not asked. Without datasets the
-    model gets the system prompt as it stands, and nothing is retrieved.
+    With datasets: Retrieved, then thoughts and deltas as the model gives them, then Answer. Deep research begins with
+    an empty Retrieved and with thoughts about its searches. If nothing was found and the assistant has a text for that
+    case, this is the one delta, and the model is not asked. Without datasets the model gets the system prompt as it
+    stands, and nothing is retrieved.
 
     `similarities` matches sentences to passages when `turn.insert_citations` is set and the model cited nothing.
     Raises MissingParameter before anything else happens, and whatever `retrieve` and the model raise (ModelError).
@@ -61,14 +63,17 @@ async def chat(
     """
     clock = _Clock()
     retrieval, markers = NOTHING, None
+    remarks: list[str] = []
     if turn.has_datasets:
         system_text(turn, "")  # a missing parameter shows before anything is spent
-        if any(parameter.key == KNOWLEDGE for parameter in turn.parameters):
-            searched = await search_text(turn, model)
-            clock.lap("question")
-            retrieval = await retrieve(searched)
-            clock.lap("retrieval")
-        yield Retrieved(retrieval)
+        async with aclosing(_search(turn, model, retrieve, clock)) as events:
+            async for event in events:
+                match event:
+                    case Retrieved():
+                        retrieval = event.retrieval
+                    case Thinking():
+                        remarks.append(event.text)
+                yield event
         if not retrieval.passages and turn.empty_response:
             yield Delta(turn.empty_response)
             yield await _empty_answer(turn, retrieval, clock)
@@ -96,13 +101,38 @@ async def chat(
         usage = await asyncio.to_thread(estimate_usage, prompt.messages, speech.thoughts + speech.text)
     yield Answer(
         text=cited.text,
-        thoughts=speech.thoughts,
+        thoughts="".join(remarks) + speech.thoughts,
         retrieval=replace(retrieval, documents=cited_documents(retrieval, cited.passages)),
         cited=cited.passages,
         usage=usage,
         prompt=prompt.diagnosis if turn.has_datasets else "",
         timings=clock.seconds,
     )
+
+
+async def _search(turn: Turn, model: ChatModel, retrieve: Retrieve, clock: _Clock) -> AsyncGenerator[Event, None]:
+    """Yield what was retrieved. A model that cannot say what is missing makes no research."""
+    if not any(parameter.key == KNOWLEDGE for parameter in turn.parameters):
+        yield Retrieved(NOTHING)
+        return
+    if not (turn.research and model.can_instruct):
+        searched = await search_text(turn, model)
+        clock.lap("question")
+        found = await retrieve(searched)
+        clock.lap("retrieval")
+        yield Retrieved(found)
+        return
+    yield Retrieved(NOTHING)  # not yet
+    yield ThinkingStarted()
+    async with aclosing(research(turn, model, retrieve)) as steps:
+        async for step in steps:
+            if isinstance(step, str):
+                yield Thinking(step)
+            else:
+                found = step
+    yield ThinkingEnded()
+    clock.lap("retrieval")
+    yield Retrieved(found)
 
 
 class _Speech:

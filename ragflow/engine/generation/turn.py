@@ -40,3 +40,4 @@ class Turn:
     refine_multiturn: bool = True  # let the model make one question of the conversation, for the search
     keyword: bool = False  # let the model add keywords to the search
     cross_languages: tuple[str, ...] = ()  # let the model translate the search into these
+    research: bool = False  # let the model search again for what is missing
