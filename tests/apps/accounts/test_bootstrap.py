@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from apps.accounts.models import APIToken, User
 from tests.apps.accounts.conftest import Web, encrypted
+from tests.tools.model_server import ModelServer
 
 ACCOUNT = {"email": "qa@infiniflow.org", "nickname": "qa"}
 MODELS = {
@@ -15,7 +20,14 @@ MODELS = {
 }
 
 
-def test_a_client_comes_from_nothing_to_an_api_token(anonymous: Web, profile: str, settings):
+@pytest.fixture
+def provider(engine: None) -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_client_comes_from_nothing_to_an_api_token(anonymous: Web, profile: str, settings, provider: ModelServer):
     settings.REGISTRATION_OPEN = True
     assert anonymous.get("/v1/system/ping").content == b"pong"
     assert anonymous.call("GET", "/v1/system/config")["data"] == {"registerEnabled": 1}
@@ -35,6 +47,12 @@ def test_a_client_comes_from_nothing_to_an_api_token(anonymous: Web, profile: st
     assert not set(token) & set(" \t\r\n")
     person = Web(token)
 
+    settings.PROVIDER_URLS = {"ZHIPU-AI": provider.url}
+    assert person.call("GET", "/v1/llm/my_llms")["data"] == {}
+    key = {"llm_factory": "ZHIPU-AI", "api_key": "key of the environment"}
+    assert person.call("POST", "/v1/llm/set_api_key", key)["code"] == 0
+    assert "ZHIPU-AI" in person.call("GET", "/v1/llm/my_llms")["data"]
+
     tenant = person.call("GET", "/v1/user/tenant_info")["data"]
     assert tenant["tenant_id"] == logged_in["data"]["id"]
     assert tenant["role"] == "owner"
@@ -52,4 +70,14 @@ def test_a_client_comes_from_nothing_to_an_api_token(anonymous: Web, profile: st
 
     created = bearer.call("POST", "/api/v1/datasets", {"name": "first"})
     assert created["data"]["embedding_model"] == MODELS["embd_id"]
+    named = bearer.call("POST", "/api/v1/datasets", {"name": "second", "embedding_model": "embedding-3@ZHIPU-AI"})
+    assert named["code"] == 0
+    chat = bearer.call("POST", "/api/v1/chats", {"name": "chat"})["data"]
+    assert chat["llm"]["model_name"] == MODELS["llm_id"]
+    session = bearer.call("POST", f"/api/v1/chats/{chat['id']}/sessions", {"name": "s"})["data"]["id"]
+    provider.reset()
+    body = {"question": "Who is there?", "session_id": session, "stream": False}
+    assert bearer.call("POST", f"/api/v1/chats/{chat['id']}/completions", body)["code"] == 0
+    assert provider.exchanges[0].body["model"] == "glm-4-flash"
+    assert provider.exchanges[0].headers["authorization"] == "Bearer key of the environment"
     assert User.objects.count() == APIToken.objects.count() == 1
