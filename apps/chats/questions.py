@@ -30,6 +30,7 @@ class Asked:
     document_ids: tuple[str, ...] | None = None  # None: no restriction
     dataset_ids: tuple[str, ...] = ()  # beside the assistant's own
     values: Mapping[str, Any] = field(default_factory=dict)  # of prompt variables
+    research: bool = False  # search again for what is missing
 
 
 def streams(body: Mapping[str, Any]) -> bool:
@@ -58,6 +59,7 @@ def read_completion(body: Mapping[str, Any], history: Sequence[Message]) -> Aske
         document_ids=_document_ids(body.get("doc_ids")),
         dataset_ids=_texts("kb_ids", body.get("kb_ids")),
         values={key: value for key, value in body.items() if key not in _OWN_KEYS},
+        research=bool(body.get("reasoning")),
     )
 
 

@@ -68,6 +68,12 @@ def search_of(assistant: Assistant, datasets: Sequence[KnowledgeBase], document_
     return search_in(datasets, numbers, rerank_model=assistant.rerank_model, tenant_id=assistant.tenant_id)
 
 
+def for_research(search: Search) -> Search:
+    """Return the same search with the numbers of deep research, where passages are collected over several rounds."""
+    numbers = replace(search.request, similarity_threshold=0.2, vector_similarity_weight=0.3)
+    return replace(search, request=numbers)
+
+
 def search_in(
     datasets: Sequence[KnowledgeBase], numbers: RetrievalRequest, *, rerank_model: str = "", tenant_id: str
 ) -> Search:

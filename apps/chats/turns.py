@@ -30,7 +30,7 @@ from apps.chats.questions import (
     read_openai,
     refuse_metadata_condition,
 )
-from apps.chats.search import Search, find_nothing, search_of
+from apps.chats.search import Search, find_nothing, for_research, search_of
 from apps.chats.wire import reference_of_answer, reference_to_wire, with_key_hint
 from apps.core.errors import BadValue, DataError, LookupFailed, NotFound
 from apps.core.principal import Principal
@@ -166,8 +166,11 @@ def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_i
     if assistant.metadata_filter.get("method") in {"auto", "semi_auto", "manual"}:
         raise DataError("The metadata filter of this chat is not supported yet: remove its `meta_data_filter`.")
     datasets = _datasets(principal, assistant, asked.dataset_ids)
-    search = search_of(assistant, datasets, asked.document_ids) if datasets else None
     prompt = assistant.prompt_config
+    research = asked.research or bool(prompt.get("reasoning"))
+    search = search_of(assistant, datasets, asked.document_ids) if datasets else None
+    if search and research:
+        search = for_research(search)
     quote = asked.quote and bool(prompt.get("quote", True))
     return OpenTurn(
         turn=Turn(
@@ -185,6 +188,7 @@ def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_i
             refine_multiturn=bool(prompt.get("refine_multiturn")),
             keyword=bool(prompt.get("keyword")),
             cross_languages=_languages(prompt.get("cross_languages")),
+            research=research,
         ),
         model=language_models.chat_model_for(assistant.tenant, assistant.chat_model),
         search=search,

@@ -11,7 +11,7 @@ from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document
 from tests.tools.model_server import Reply
 
-from .conftest import BRIDGE
+from .conftest import BRIDGE, LIGHTHOUSE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -385,3 +385,36 @@ def test_a_silent_provider_is_given_up(asgi, provider, dataset, create_chat, new
     assert frames[0]["data"]["answer"].strip() == "One"
     assert frames[-2]["message"].startswith("TIMEOUT - ")
     assert frames[-1] == END
+
+
+# -- deep research -------------------------------------------------------------------------------------------------
+
+
+def test_deep_research_shows_its_searches_as_thoughts(asgi, provider, create_chat, new_session, dataset, messages):
+    chat = create_chat("researcher", dataset_ids=[dataset], prompt={"reasoning": True})["id"]
+    session = new_session(chat)
+    provider.script(Reply(text="1. lighthouse of Brest"), Reply(text="ENOUGH"), Reply(text="Nord [ID:0]."))
+    frames = asgi.ask(f"/api/v1/chats/{chat}/completions", {"question": QUESTION, "session_id": session}).frames
+    marks = [name for frame in frames[:-1] for name in ("start_to_think", "end_to_think") if name in frame["data"]]
+    assert marks == ["start_to_think", "end_to_think"]
+    thoughts = [frame["data"]["answer"] for frame in frames[:-1] if frame["data"]["answer"].endswith("<br/>")]
+    assert thoughts[0] == f"Searching for: {QUESTION}<br/>"
+    assert any("lighthouse of Brest" in thought for thought in thoughts)
+    found = {chunk["content"] for chunk in frames[-2]["data"]["reference"]["chunks"]}
+    assert found == {BRIDGE, LIGHTHOUSE}
+    assert frames[-1] == END
+    assert messages(chat, session)[-1]["content"] == f"<think>{''.join(thoughts)}</think>Nord [ID:0]."
+
+
+def test_deep_research_may_be_asked_for_once(asgi, provider, path, session):
+    provider.script(Reply(text="ENOUGH"), Reply(text="Nord."))
+    body = {"question": QUESTION, "session_id": session, "reasoning": True, "stream": False}
+    answer = asgi.ask(path, body).json["data"]["answer"]
+    assert answer.startswith("<think>Searching for: ")
+
+
+def test_without_a_language_model_deep_research_is_one_search(asgi, path, session):
+    body = {"question": QUESTION, "session_id": session, "reasoning": True}
+    frames = asgi.ask(path, body).frames
+    assert "Clara Nord" in text_of(frames)
+    assert not any("start_to_think" in frame["data"] for frame in frames[:-1])
