@@ -18,7 +18,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.security.base import AuthBase
 
 from apps.accounts.authentication import principal_of_request
-from apps.chats.streams import ROUTERS
+from apps.chats.streams import ROUTERS as CHATS
 from apps.core.errors import InvalidArgument, MalformedBody, MethodNotAllowed
 from apps.core.http import error_response
 from apps.core.principal import Principal
@@ -105,6 +105,7 @@ def compile_paths(routes: Iterable[str]) -> re.Pattern[str]:
     return re.compile(f"(?:{alternatives})" if alternatives else r"(?!)")
 
 
+ROUTERS: tuple[Router, ...] = (*CHATS,)
 METHODS = methods_by_route(ROUTERS)
 STREAMING_PATHS = compile_paths(METHODS)
 api = build_api(ROUTERS)
