@@ -2,13 +2,14 @@
 
 A name is resolved once, every address that it has is checked, and the connection goes to one of the checked addresses.
 So a name whose answer changes in between leads nowhere else. No proxy is used: it would resolve the name again.
+Answers are limited in size, and compressed ones are not taken.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx2
 
 from ragflow.engine.errors import ModelError
 
+LONGEST_ANSWER = 64 << 20  # bytes; 32 texts in 4096 dimensions take about 3 MB
 NAT64 = IPv6Network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
 
@@ -44,10 +46,79 @@ class _Transport(httpx2.HTTPTransport):
     def __init__(self, *, limits: httpx2.Limits) -> None:
         self._pool = httpcore2.ConnectionPool(network_backend=_PublicNetwork(), **_pool_options(limits))
 
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        _ask_for_plain(request)
+        response = super().handle_request(request)
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        response.stream = _LimitedStream(response.stream)
+        if not _is_plain(response):
+            response.close()
+            raise _compressed(request)
+        return response
+
 
 class _AsyncTransport(httpx2.AsyncHTTPTransport):
     def __init__(self, *, limits: httpx2.Limits) -> None:
         self._pool = httpcore2.AsyncConnectionPool(network_backend=_AsyncPublicNetwork(), **_pool_options(limits))
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        _ask_for_plain(request)
+        response = await super().handle_async_request(request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _AsyncLimitedStream(response.stream)
+        if not _is_plain(response):
+            await response.aclose()
+            raise _compressed(request)
+        return response
+
+
+class _LimitedStream(httpx2.SyncByteStream):
+    def __init__(self, stream: httpx2.SyncByteStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        for part in self._stream:
+            size = _grown(size, part)
+            yield part
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _AsyncLimitedStream(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for part in self._stream:
+            size = _grown(size, part)
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _grown(size: int, part: bytes) -> int:
+    size += len(part)
+    if size > LONGEST_ANSWER:
+        message = f"The model provider sent more than the {LONGEST_ANSWER} bytes that one answer may have."
+        raise ModelError(message, code="MODEL_ERROR")
+    return size
+
+
+def _ask_for_plain(request: httpx2.Request) -> None:
+    request.headers["Accept-Encoding"] = "identity"
+
+
+def _is_plain(response: httpx2.Response) -> bool:
+    return response.headers.get("content-encoding", "identity").lower() == "identity"
+
+
+def _compressed(request: httpx2.Request) -> ModelError:
+    message = f"The model provider at {request.url.host} compressed its answer, which it was not asked to do."
+    return ModelError(message, code="MODEL_ERROR")
 
 
 def _pool_options(limits: httpx2.Limits) -> dict[str, Any]:

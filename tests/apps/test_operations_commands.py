@@ -304,6 +304,19 @@ class TestDoctor:
 
         assert "FAIL  secret key" in output
 
+    def test_models_that_the_operator_prefers_are_asked_too(self):
+        housekeeping.say_alive("here/1", threads=2)
+        user = create_account(email="operator@example.org", is_operator=True)
+        preferred = {"embedding_model": "hash-1024@Builtin", "chat_model": "gone@ZHIPU-AI"}
+        Tenant.objects.filter(pk=user.pk).update(**preferred)
+
+        output, status = run("doctor")
+
+        assert status == 0, output
+        assert "ok    operator's       hash-1024@Builtin" in output
+        assert "none  operator's       gone@ZHIPU-AI" in output
+        assert "Model(gone@ZHIPU-AI) not authorized" in output
+
     def test_passwords_of_urls_are_not_shown(self, settings):
         settings.REDIS_URL = "redis://user:hush@127.0.0.1:1/0"
 

@@ -9,20 +9,26 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.core.management.base import BaseCommand
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from apps.accounts.language_models import registry
+from apps.accounts.language_models import chat_model_for, embedder_for, registry
+from apps.accounts.models import Tenant
+from apps.accounts.selectors import tenant_of
 from ragflow import health
+from ragflow.engine.embedding.base import Embedder
+from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.types import Message
 from ragflow.housekeeping import GONE_AFTER
+from ragflow.management.caller import caller
 from ragflow.models import BrokerMessage, Worker
 
 GIBIBYTE = 1024**3
@@ -77,6 +83,7 @@ def _parts() -> list[Part]:
         Part("worker", "Celery", "workers report to the database", _worker),
         Part("embedding model", embedding, reasons.get(("embedding", embedding), "configured"), _embedding_model),
         Part("chat model", chat, reasons.get(("chat", chat), "configured"), _chat_model),
+        *_operators_models(),
         Part("OCR", "tesseract", "used for scanned pages and pictures, where it is installed", _ocr, needed=False),
         Part("old Office files", "LibreOffice", "used for .doc and .ppt, where it is installed", _office, needed=False),
         Part("secret key", *_secret_key(), _secrecy),
@@ -134,13 +141,43 @@ def _worker() -> str:
 
 
 def _embedding_model() -> str:
-    vector = registry().embedder("").embed_query("Is anybody there?")
-    return f"{len(vector)} dimensions"
+    return _embeds(registry().embedder(""))
 
 
 def _chat_model() -> str:
+    return _chats(registry().chat_model(""))
+
+
+def _operators_models() -> list[Part]:
+    """The models that the first operator's tenant prefers to the installation's."""
+    try:
+        tenant = tenant_of(caller(""))
+    except (CommandError, DatabaseError, Tenant.DoesNotExist):
+        return []
+    parts = []
+    if name := tenant.embedding_model:
+        embeds = partial(_embeds_for, tenant, name)
+        parts.append(Part("operator's", name, f"embedding model of {tenant}", embeds, needed=False))
+    if name := tenant.chat_model:
+        chats = partial(_chats_for, tenant, name)
+        parts.append(Part("operator's", name, f"chat model of {tenant}", chats, needed=False))
+    return parts
+
+
+def _embeds_for(tenant: Tenant, name: str) -> str:
+    return _embeds(embedder_for(name, tenant.pk))
+
+
+def _chats_for(tenant: Tenant, name: str) -> str:
+    return _chats(chat_model_for(tenant, name))
+
+
+def _embeds(model: Embedder) -> str:
+    return f"{len(model.embed_query('Is anybody there?'))} dimensions"
+
+
+def _chats(model: ChatModel) -> str:
     async def first_event() -> None:
-        model = registry().chat_model("")
         asked = [Message("user", "Is anybody there?")]
         async with aclosing(model.stream(asked, options={"max_tokens": 16})) as events:
             async for _ in events:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ragflow.engine import guard
 from ragflow.engine.errors import ModelError
 from ragflow.engine.guard import is_public
 from ragflow.engine.http import Endpoint, apost_json, post_json
@@ -12,7 +13,7 @@ from ragflow.engine.llm.complete import complete
 from ragflow.engine.llm.openai import OpenAIChatModel
 from ragflow.engine.registry import ModelSettings, Registry, RemoteModel
 from ragflow.engine.types import Message
-from tests.tools.model_server import ModelServer
+from tests.tools.model_server import ModelServer, Reply
 
 REFUSED = "RAGFLOW_PRIVATE_MODEL_HOSTS"
 
@@ -21,8 +22,8 @@ REFUSED = "RAGFLOW_PRIVATE_MODEL_HOSTS"
     "address",
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1",
-        "2002:7f00:1::", "ff02::1",
+        "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
+        "64:ff9b::a00:1", "2002:7f00:1::", "ff02::1",
     ],
 )  # fmt: skip
 def test_addresses_of_a_network_are_not_public(address: str) -> None:
@@ -69,9 +70,43 @@ async def test_one_private_address_among_public_ones_is_enough(
         post_json(guarded(server, "both.example"), "embeddings", {}, read_timeout=5, patience=5)
 
 
-def test_a_redirect_is_not_followed(server: ModelServer) -> None:
-    from tests.tools.model_server import Reply
+@pytest.fixture
+def _everything_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "is_public", lambda _address: True)
 
+
+@pytest.mark.usefixtures("_everything_is_public")
+async def test_public_addresses_are_reached(server: ModelServer) -> None:
+    body = {"input": ["clay"]}
+    for _ in range(2):
+        assert (await apost_json(guarded(server, "localhost"), "embeddings", body, read_timeout=5, patience=0))["data"]
+        assert post_json(guarded(server), "embeddings", body, read_timeout=5, patience=0)["data"]
+    model = OpenAIChatModel("any", guarded(server).base_url, "key", name="any@Somewhere", guarded=True)
+    server.script(Reply(text="An oven.", endpoint="chat"))
+    assert (await complete(model, [Message("user", "What is a kiln?")])).text == "An oven."
+    assert {exchange.headers["accept-encoding"] for exchange in server.exchanges} == {"identity"}
+
+
+@pytest.mark.usefixtures("_everything_is_public")
+@pytest.mark.parametrize(
+    ("reply", "what"),
+    [
+        (Reply(raw="[" + "1," * 5000 + "1]"), "more than the 1000 bytes"),
+        (Reply(raw="{}", headers={"Content-Encoding": "gzip"}), "compressed its answer"),
+    ],
+)
+async def test_answers_are_bounded(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch, reply: Reply, what: str
+) -> None:
+    monkeypatch.setattr(guard, "LONGEST_ANSWER", 1000)
+    server.script(reply, reply)
+    with pytest.raises(ModelError, match=what):
+        await apost_json(guarded(server), "embeddings", {}, read_timeout=5, patience=0)
+    with pytest.raises(ModelError, match=what):
+        post_json(guarded(server), "embeddings", {}, read_timeout=5, patience=0)
+
+
+def test_a_redirect_is_not_followed(server: ModelServer) -> None:
     server.script(Reply(status=307, headers={"Location": f"{server.url}/embeddings"}))
     with pytest.raises(ModelError):
         post_json(Endpoint(server.url, "key"), "embeddings", {"input": []}, read_timeout=5, patience=0)

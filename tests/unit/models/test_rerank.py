@@ -1,5 +1,8 @@
 """Rerank models over real HTTP."""
 
+import json
+from typing import Any
+
 import pytest
 
 from ragflow.engine.errors import ModelError
@@ -72,3 +75,33 @@ def test_garbage_is_a_model_error(server: ModelServer, reply: Reply) -> None:
     with pytest.raises(ModelError) as caught:
         reranker(server).rerank("oven", TEXTS)
     assert caught.value.code == "MODEL_ERROR"
+
+
+@pytest.mark.parametrize(
+    ("style", "path", "body"),
+    [
+        ("voyage", "/v1/rerank", {"model": "scripted", "query": "oven", "documents": TEXTS, "top_k": 3}),
+        ("tei", "/v1/rerank", {"query": "oven", "texts": TEXTS}),
+        (
+            "dashscope",
+            "/v1/services/rerank/text-rerank/text-rerank",
+            {"model": "scripted", "input": {"query": "oven", "documents": TEXTS}, "parameters": {"top_n": 3}},
+        ),
+    ],
+)
+def test_providers_are_asked_in_their_own_way(server: ModelServer, style: str, path: str, body: dict[str, Any]) -> None:
+    results = [{"index": index, "relevance_score": score} for index, score in enumerate((0.1, 0.9, 0.5))]
+    server.script(Reply(raw=json.dumps({"output": {"results": results}} if style == "dashscope" else results)))
+    model = HttpReranker("scripted", server.url, "key", name="scripted@X", style=style)
+    assert model.rerank("oven", TEXTS) == [0.1, 0.9, 0.5]
+    assert (server.exchanges[0].path, server.exchanges[0].body) == (path, body)
+
+
+async def test_a_check_asks_once_and_wants_a_score(server: ModelServer) -> None:
+    server.script(Reply(), Reply(raw="{}"), Reply(status=503))
+    model = HttpReranker("scripted", server.url, "key", name="scripted@X", patience=0)
+    await model.acheck("oven", "clay")
+    for _ in range(2):
+        with pytest.raises(ModelError):
+            await model.acheck("oven", "clay")
+    assert len(server.exchanges) == 3
