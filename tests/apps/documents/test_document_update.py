@@ -6,7 +6,6 @@ import pytest
 
 from apps.datasets.parser_config import defaults_of
 from apps.documents.models import Document, IngestTask
-from ragflow.engine.docstore.embedded import EmbeddedDocStore
 from ragflow.engine.errors import StoreError
 
 
@@ -230,7 +229,7 @@ def test_a_store_that_is_away_is_made_to_follow_by_the_same_request(
         def away(*_):
             raise StoreError("The disk of the document store is full.")
 
-        patch.setattr(EmbeddedDocStore, "rename_document", away)
+        patch.setattr(type(store), "rename_document", away)
         answer = put(id_=id_, name="canine.txt")
         assert (answer["message"], answer["status"]) == ("The disk of the document store is full.", 500)
     assert put(id_=id_, name="canine.txt")["code"] == 0
