@@ -127,7 +127,7 @@ def _open_openai(principal: Principal, body: Mapping[str, Any], find: Callable[[
     check_openai_messages(body["messages"])
     assistant = find()
     refuse_metadata_condition(condition)
-    return _open(principal, assistant, read_openai(body))
+    return replace(_open(principal, assistant, read_openai(body)), voice=None)  # OpenAI's form has no place for audio
 
 
 def _model(principal: Principal, model: Any) -> Assistant:

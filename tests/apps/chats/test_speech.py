@@ -194,3 +194,9 @@ def test_api_clients_of_one_tenant_do_not_speak_with_anothers_model(api, other, 
     ASGI(token_of(other)).ask(SPEAK, {"text": "Hello"})
     assert [exchange.body["model"] for exchange in provider.exchanges] == ["own", "mouth"]
     assert isinstance(api, API)
+
+
+def test_nothing_is_spoken_to_openai_clients(asgi, provider, speaker):
+    asked = {"model": "speaker", "messages": [{"role": "user", "content": "bridge of Ulm"}]}
+    assert asgi.ask("/api/v1/openai/chat/completions", asked).status == 200
+    assert not [exchange for exchange in provider.exchanges if exchange.path.endswith("/speech")]
