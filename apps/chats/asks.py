@@ -171,12 +171,12 @@ def open_page_trial(principal: Principal, body: Mapping[str, Any]) -> OpenTrial:
     if not ids:
         raise DataError("Please specify dataset firstly.", data=False)
     saved = _saved_settings(principal, body)
-    known = _own_datasets(principal, ids)
+    known = selectors.askable_datasets(principal, ids, of_own_tenant=True)
     if len(known) < len(ids):
         raise OperationRefused("Only owner of dataset authorized for this operation.", data=False)
     settings = _trial_settings(body, saved or SearchSettings(similarity_threshold=0.0))
     tenant = tenant_of(principal)
-    search = _search(known, settings, tenant)
+    search = _search(list(known.values()), settings, tenant)
     request = replace(
         search.request,
         page=integer("page", body.get("page") or 1),
@@ -235,20 +235,11 @@ def _page_search(
     if settings is None:
         settings = replace(otherwise, document_ids=texts("doc_ids", body.get("doc_ids") or []) or None)
     ids = settings.dataset_ids or texts("kb_ids", body["kb_ids"] or [])
-    if settings.dataset_ids:
-        found = list(selectors.askable_datasets(principal, ids).values())
-    else:
-        found = _own_datasets(principal, ids)
-    known = {dataset.pk for dataset in found}
+    known = selectors.askable_datasets(principal, ids, of_own_tenant=not settings.dataset_ids)
     for id_ in ids:
         if id_ not in known:
             raise NotFound(f"You don't own the dataset {id_}.")
-    return settings, found
-
-
-def _own_datasets(principal: Principal, ids: Sequence[str]) -> list[KnowledgeBase]:
-    known = selectors.askable_datasets(principal, ids).values()
-    return [dataset for dataset in known if dataset.tenant_id == principal.tenant_id]
+    return settings, list(known.values())
 
 
 def _saved_settings(principal: Principal, body: Mapping[str, Any]) -> SearchSettings | None:

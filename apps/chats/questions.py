@@ -57,7 +57,7 @@ def read_completion(body: Mapping[str, Any], history: Sequence[Message]) -> Aske
         quote=bool(body.get("quote", True)),
         history=without_opener(history),
         document_ids=_document_ids(body.get("doc_ids")),
-        dataset_ids=_texts("kb_ids", body.get("kb_ids")),
+        dataset_ids=further_datasets(body),
         values={key: value for key, value in body.items() if key not in _OWN_KEYS},
         research=bool(body.get("reasoning")),
     )
@@ -78,6 +78,11 @@ def question_of(body: Mapping[str, Any]) -> str:
     if question is not None and not isinstance(question, str):
         raise BadValue(f"`question` must be text, not {question!r}.")
     return question or ""
+
+
+def further_datasets(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the datasets to search beside the assistant's own. Raises BadValue."""
+    return _texts("kb_ids", body.get("kb_ids"))
 
 
 def read_openai(body: Mapping[str, Any]) -> Asked:

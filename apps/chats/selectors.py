@@ -95,14 +95,19 @@ def datasets_of(principal: Principal, assistants: Iterable[Assistant]) -> dict[s
     return datasets
 
 
-def askable_datasets(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
+def askable_datasets(
+    principal: Principal, ids: Collection[str], *, of_own_tenant: bool = False
+) -> dict[str, KnowledgeBase]:
     """Return those of the ids that a request may name, in their order.
 
     A token that is limited to assistants reaches datasets through them only, unless it names datasets itself.
     """
     if principal.assistant_ids is not None and principal.dataset_ids is None:
         return {}
-    return datasets_by_id(principal, ids)
+    known = datasets_by_id(principal, ids)
+    if not of_own_tenant:
+        return known
+    return {id_: dataset for id_, dataset in known.items() if dataset.tenant_id == principal.tenant_id}
 
 
 def sessions_of(assistant: Assistant) -> models.QuerySet[Session]:

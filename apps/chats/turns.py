@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +25,7 @@ from apps.chats.questions import (
     Asked,
     check_openai_messages,
     check_question,
+    further_datasets,
     openai_extra,
     read_completion,
     read_openai,
@@ -97,6 +98,8 @@ def open_embedded_turn(principal: Principal, chat_id: str, body: Mapping[str, An
     session = selectors.sessions_of(assistant).filter(pk=str(session_id)).first() if session_id else None
     if session_id and session is None:
         raise LookupFailed("Session not found!", AssertionError)
+    further = further_datasets(body)
+    _check_known(further, selectors.askable_datasets(principal, further, of_own_tenant=True))
     return _continue(principal, assistant, session, {"quote": False, **body})
 
 
@@ -215,10 +218,14 @@ def _datasets(principal: Principal, assistant: Assistant, further: Sequence[str]
     if not further:
         return own
     found = selectors.askable_datasets(principal, further)
-    for dataset_id in further:
-        if dataset_id not in found:
-            raise NotFound(f"You don't own the dataset {dataset_id}")
+    _check_known(further, found)
     return list({dataset.pk: dataset for dataset in [*own, *found.values()]}.values())
+
+
+def _check_known(ids: Sequence[str], known: Collection[str]) -> None:
+    for dataset_id in ids:
+        if dataset_id not in known:
+            raise NotFound(f"You don't own the dataset {dataset_id}")
 
 
 def _text(value: Any) -> str:

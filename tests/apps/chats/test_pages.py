@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from apps.accounts import services as accounts
+from apps.accounts.models import Membership
 from apps.accounts.services.tokens import create_share_token
 from apps.chats.models import SearchApp
 from apps.chats.streams.pages import router
@@ -166,6 +167,19 @@ def test_foreign_ids_beside_own_ones(page, foreign_page, other, fill, dataset, s
         assert "secret" not in str(answer)
     theirs = {"question": QUESTION, "kb_ids": [foreign]}
     assert "secret" in text_of(foreign_page.ask(f"{SEARCH}/ask", theirs).frames)
+
+
+def test_requests_of_a_page_do_not_reach_the_datasets_of_a_team(page, tenant, other, fill, chat, dataset):
+    shared = fill(other, "The secret of the red bridge.", name="shared")
+    Membership.objects.create(tenant_id=other.tenant.pk, user_id=tenant.pk, role="viewer")
+    app = SearchApp.objects.create(tenant=tenant, name="team", search_config={"kb_ids": [shared]}).pk
+    named = page.ask(f"{SEARCH}/ask", {"question": QUESTION, "kb_ids": [shared]}).frames
+    assert named[0]["message"] == f"You don't own the dataset {shared}."
+    assert page.ask(f"{SEARCH}/retrieval_test", {"question": QUESTION, "kb_id": shared}).json["code"] == 103
+    body = {"question": QUESTION, "kb_ids": [shared]}
+    assert page.ask(f"/api/v1/chatbots/{chat}/completions", body).json["message"].endswith(shared)
+    chosen = page.ask(f"{SEARCH}/ask", {"question": QUESTION, "kb_ids": [], "search_id": app}).frames
+    assert "secret" in text_of(chosen)  # its owner put it on the page
 
 
 def page_tenant(search):
