@@ -41,8 +41,8 @@ MODELS = ModelSettings(
     api_key=_models.text("OPENAI_API_KEY", secret=True, help="Key of an OpenAI-compatible provider."),
     base_url=_models.text(
         "OPENAI_BASE_URL",
-        help="Base URL of an OpenAI-compatible provider, for example http://127.0.0.1:11434/v1. Providers that the models "
-        "below name after an @ are asked there, too, when a tenant sets only a key.",
+        help="Base URL of an OpenAI-compatible provider, for example http://127.0.0.1:11434/v1. Providers that the "
+        "models below name after an @ are asked there, too, when a tenant sets only a key.",
     ),
     chat_model=_models.text(
         "RAGFLOW_CHAT_MODEL", help="Default chat model. Empty and no provider: the built-in extractive answerer."
