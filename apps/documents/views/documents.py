@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from apps.core.bodies import read_object
 from apps.core.errors import DataError, InvalidArgument, NotFound, ServerFailure
-from apps.core.paging import descending, page_of
+from apps.core.paging import page_of
 from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
@@ -100,7 +100,7 @@ class DocumentViewSet(ResourceViewSet):
         rows = wanted.apply(documents_of(dataset))
         if condition and condition.comparisons:
             rows = restricted(rows, [dataset.pk], condition)
-        order = ("-" if descending(query) else "") + order_of(query)
+        order = ("" if query.get("desc", "").strip().lower() == "false" else "-") + order_of(query)
         documents = [listed_to_wire(document) for document in page.slice(rows.order_by(order, "pk"))]
         return success({"total": rows.count(), "docs": documents})
 

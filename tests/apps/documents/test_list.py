@@ -50,7 +50,7 @@ def test_a_document_as_the_contract_shows_it(api, base, dataset, upload, profile
     [
         ("", ["É.txt", "d.pdf", "Report 10%_x.txt", "b.md", "a.txt"], 5),
         ("?desc=false", ["a.txt", "b.md", "Report 10%_x.txt", "d.pdf", "É.txt"], 5),
-        ("?desc=False", ["a.txt", "b.md", "Report 10%_x.txt", "d.pdf", "É.txt"], 5),
+        ("?desc=FALSE%20", ["a.txt", "b.md", "Report 10%_x.txt", "d.pdf", "É.txt"], 5),
         ("?orderby=name&desc=false", ["Report 10%_x.txt", "a.txt", "b.md", "d.pdf", "É.txt"], 5),
         ("?orderby=chunk_num&page_size=0", [], 5),
         ("?page=2&page_size=2", ["Report 10%_x.txt", "b.md"], 5),
