@@ -15,6 +15,7 @@ from apps.accounts import language_models
 from apps.accounts.models import Tenant
 from apps.accounts.selectors import tenant_of
 from apps.chats import selectors
+from apps.chats.filters import read_filter
 from apps.chats.questions import question_of
 from apps.chats.search import Search, search_in
 from apps.chats.search_config import SearchSettings, read_settings, texts
@@ -210,8 +211,7 @@ def _trial_settings(body: Mapping[str, Any], saved: SearchSettings) -> SearchSet
 
 
 def _search(datasets: Sequence[KnowledgeBase], settings: SearchSettings, tenant: Tenant) -> Search:
-    if settings.metadata_filter and settings.metadata_filter.get("method") in {"auto", "semi_auto", "manual"}:
-        raise DataError("The metadata filter of this search is not supported yet: remove its `meta_data_filter`.")
+    model = language_models.chat_model_for(tenant, settings.chat_model)
     numbers = RetrievalRequest(
         dataset_ids=(),
         question="",
@@ -221,7 +221,13 @@ def _search(datasets: Sequence[KnowledgeBase], settings: SearchSettings, tenant:
         vector_similarity_weight=settings.vector_similarity_weight,
         top_k=settings.top_k,
     )
-    return search_in(datasets, numbers, rerank_model=settings.rerank_model, tenant_id=tenant.pk)
+    return search_in(
+        datasets,
+        numbers,
+        metadata_filter=read_filter(settings.metadata_filter or {}, model),
+        rerank_model=settings.rerank_model,
+        tenant_id=tenant.pk,
+    )
 
 
 def _page_search(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apps.core.errors import BadValue, DataError, InvalidArgument
+from apps.documents.metadata.condition import Condition, read_condition
 from ragflow.engine.types import Message
 
 # Keys of a completion that are no values of prompt variables.
@@ -38,14 +39,14 @@ def streams(body: Mapping[str, Any]) -> bool:
     return bool(body.get("stream", True))
 
 
-def refuse_metadata_condition(condition: Any, *, applies: bool = True) -> None:
-    """Raise DataError for a metadata filter: leaving it out would answer from documents the caller excluded."""
-    if not condition:
-        return
-    if not isinstance(condition, dict):
+def metadata_condition(sent: Any, *, applies: bool = True) -> Condition | None:
+    """Read the metadata condition of a question. Raises DataError for what is no object, BadValue for mistakes in it.
+
+    Where nothing is asked it does not apply, and only its form is looked at.
+    """
+    if sent and not isinstance(sent, dict):
         raise DataError("metadata_condition must be an object.")
-    if applies:
-        raise DataError("`metadata_condition` is not supported yet: name the documents in `doc_ids` instead.")
+    return read_condition(sent) if applies else None
 
 
 def read_completion(body: Mapping[str, Any], history: Sequence[Message]) -> Asked:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.accounts import language_models
+from apps.chats.filters import NO_FILTER, MetadataFilter
 from apps.chats.models import Assistant
 from apps.core.errors import DataError
 from apps.core.threads import in_database
 from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
-from apps.documents.models import Document
+from apps.documents.selectors import metadata_of
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.generation.chat import NOTHING
@@ -31,16 +32,21 @@ class Search:
     embedder: Embedder
     reranker: Reranker | None
     request: RetrievalRequest
+    filter: MetadataFilter = NO_FILTER
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def __call__(self, text: str) -> Retrieval:
         if self.request.page_size <= 0:
             return NOTHING
         request = replace(self.request, question=text)
+        allowed = await self.filter.documents(request.dataset_ids, text, among_ids=request.document_ids)
+        if allowed is not None:
+            ids, excluded = allowed.document_ids, allowed.excluded_ids
+            request = replace(request, document_ids=ids, excluded_document_ids=excluded)
         found = await aretrieve(self.store, request, embedder=self.embedder, reranker=self.reranker)
         if found.passages:
-            ids = {passage.chunk.document_id for passage in found.passages}
-            self.metadata.update(await in_database(_metadata_of, ids))
+            found_in = {passage.chunk.document_id for passage in found.passages}
+            self.metadata.update(await in_database(metadata_of, found_in))
         return found
 
     @property
@@ -54,7 +60,12 @@ async def find_nothing(_text: str) -> Retrieval:
     return NOTHING
 
 
-def search_of(assistant: Assistant, datasets: Sequence[KnowledgeBase], document_ids: tuple[str, ...] | None) -> Search:
+def search_of(
+    assistant: Assistant,
+    datasets: Sequence[KnowledgeBase],
+    document_ids: tuple[str, ...] | None,
+    metadata_filter: MetadataFilter = NO_FILTER,
+) -> Search:
     """Prepare the search of an assistant. Raises DataError if its datasets do not go together, ModelNotFound."""
     numbers = RetrievalRequest(
         dataset_ids=(),
@@ -65,7 +76,13 @@ def search_of(assistant: Assistant, datasets: Sequence[KnowledgeBase], document_
         vector_similarity_weight=assistant.vector_similarity_weight,
         top_k=max(assistant.top_k, 1),
     )
-    return search_in(datasets, numbers, rerank_model=assistant.rerank_model, tenant_id=assistant.tenant_id)
+    return search_in(
+        datasets,
+        numbers,
+        metadata_filter=metadata_filter,
+        rerank_model=assistant.rerank_model,
+        tenant_id=assistant.tenant_id,
+    )
 
 
 def for_research(search: Search) -> Search:
@@ -75,7 +92,12 @@ def for_research(search: Search) -> Search:
 
 
 def search_in(
-    datasets: Sequence[KnowledgeBase], numbers: RetrievalRequest, *, rerank_model: str = "", tenant_id: str
+    datasets: Sequence[KnowledgeBase],
+    numbers: RetrievalRequest,
+    *,
+    metadata_filter: MetadataFilter = NO_FILTER,
+    rerank_model: str = "",
+    tenant_id: str,
 ) -> Search:
     """Prepare a search of these datasets, at least one, with the numbers of a request and a tenant's rerank model.
 
@@ -94,9 +116,5 @@ def search_in(
             pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
             candidates=profile().retrieval_candidates,
         ),
+        filter=metadata_filter,
     )
-
-
-def _metadata_of(document_ids: set[str]) -> dict[str, dict[str, Any]]:
-    rows = Document.objects.filter(pk__in=document_ids).exclude(meta_fields={})
-    return dict(rows.values_list("pk", "meta_fields"))

@@ -19,6 +19,7 @@ from django.utils import timezone
 from apps.accounts import language_models
 from apps.chats import schemas, selectors, services
 from apps.chats.errors import UnknownModel
+from apps.chats.filters import read_filter
 from apps.chats.models import Assistant, Session
 from apps.chats.prompt_config import parameters_of
 from apps.chats.questions import (
@@ -26,17 +27,19 @@ from apps.chats.questions import (
     check_openai_messages,
     check_question,
     further_datasets,
+    metadata_condition,
     openai_extra,
     read_completion,
     read_openai,
-    refuse_metadata_condition,
 )
 from apps.chats.search import Search, find_nothing, for_research, search_of
 from apps.chats.wire import reference_of_answer, reference_to_wire, with_key_hint
-from apps.core.errors import BadValue, DataError, LookupFailed, NotFound
+from apps.core.errors import BadValue, LookupFailed, NotFound
 from apps.core.principal import Principal
 from apps.core.threads import in_database
+from apps.core.wire_profile import profile
 from apps.datasets.models import KnowledgeBase
+from apps.documents.metadata.condition import Condition
 from ragflow.engine.errors import ModelError
 from ragflow.engine.generation.chat import NOTHING, chat
 from ragflow.engine.generation.turn import Turn
@@ -107,12 +110,12 @@ def _continue(
     principal: Principal, assistant: Assistant, session: Session | None, body: Mapping[str, Any]
 ) -> OpenTurn | Greeting:
     asks = session is not None and bool(body.get("question"))
-    refuse_metadata_condition(body.get("metadata_condition"), applies=asks)
+    condition = metadata_condition(body.get("metadata_condition"), applies=asks)
     if session is None:
         return _greet(assistant, body)
     messages = selectors.recent_messages(session, HISTORY_MESSAGES)
     history = [Message("user" if role == "user" else "assistant", content) for role, content in messages]
-    return _open(principal, assistant, read_completion(body, history), session_id=session.pk)
+    return _open(principal, assistant, read_completion(body, history), condition, session_id=session.pk)
 
 
 def open_openai_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> OpenTurn:
@@ -126,11 +129,11 @@ def open_model_turn(principal: Principal, body: Mapping[str, Any]) -> OpenTurn:
 
 
 def _open_openai(principal: Principal, body: Mapping[str, Any], find: Callable[[], Assistant]) -> OpenTurn:
-    condition = openai_extra(body, "metadata_condition")
+    sent = openai_extra(body, "metadata_condition")
     check_openai_messages(body["messages"])
     assistant = find()
-    refuse_metadata_condition(condition)
-    return replace(_open(principal, assistant, read_openai(body)), voice=None)  # OpenAI's form has no place for audio
+    opened = _open(principal, assistant, read_openai(body), metadata_condition(sent))
+    return replace(opened, voice=None)  # OpenAI's form has no place for audio
 
 
 def _model(principal: Principal, model: Any) -> Assistant:
@@ -165,13 +168,17 @@ def _greet(assistant: Assistant, body: Mapping[str, Any]) -> Greeting:
     return Greeting(session.pk, services.opener_of(assistant))
 
 
-def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_id: str = "") -> OpenTurn:
-    if assistant.metadata_filter.get("method") in {"auto", "semi_auto", "manual"}:
-        raise DataError("The metadata filter of this chat is not supported yet: remove its `meta_data_filter`.")
+def _open(
+    principal: Principal, assistant: Assistant, asked: Asked, condition: Condition | None, *, session_id: str = ""
+) -> OpenTurn:
+    model = language_models.chat_model_for(assistant.tenant, assistant.chat_model)
     datasets = _datasets(principal, assistant, asked.dataset_ids)
+    # In the reference a condition takes the place of the documents that were named; else both hold.
+    document_ids = None if condition and profile().metadata_quirks else asked.document_ids
+    chosen = read_filter(assistant.metadata_filter, model, sent=condition)
     prompt = assistant.prompt_config
     research = asked.research or bool(prompt.get("reasoning"))
-    search = search_of(assistant, datasets, asked.document_ids) if datasets else None
+    search = search_of(assistant, datasets, document_ids, chosen) if datasets else None
     if search and research:
         search = for_research(search)
     quote = asked.quote and bool(prompt.get("quote", True))
@@ -193,7 +200,7 @@ def _open(principal: Principal, assistant: Assistant, asked: Asked, *, session_i
             cross_languages=_languages(prompt.get("cross_languages")),
             research=research,
         ),
-        model=language_models.chat_model_for(assistant.tenant, assistant.chat_model),
+        model=model,
         search=search,
         voice=_voice(assistant),
         session_id=session_id,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, QuerySet
 
 from apps.core.among import among
-from apps.documents.metadata.index import STRING, UNCOUNTED
+from apps.documents.metadata.index import STRING, UNCOUNTED, hash_of
 from apps.documents.models import MetadataValue
 
 
@@ -26,6 +27,25 @@ class KeySummary:
         return self.kinds.most_common(1)[0][0] if self.kinds else STRING
 
 
+MOST_KEYS, MOST_VALUES = 30, 20
+"""Of metadata that a model is told about."""
+
+
+def common_values(dataset_ids: Sequence[str], keys: Sequence[str] | None = None) -> dict[str, list[Any]]:
+    """Return fields of these datasets' documents, or those of them that are named, with their most common values."""
+    rows = MetadataValue.objects.filter(dataset_id__in=dataset_ids)
+    if keys is not None:
+        rows = rows.filter(key_hash__in=[hash_of(key) for key in keys])
+    counts = _counts(rows.exclude(value__in=["null", '""']))
+    firsts = sorted(counts, key=lambda pk: -counts[pk])[: MOST_KEYS * MOST_VALUES]
+    values: dict[str, list[Any]] = {}
+    for key, text in _samples(firsts).values_list("key", "value"):
+        known = values.setdefault(key, [])
+        if len(known) < MOST_VALUES:
+            known.append(json.loads(text))
+    return dict(list(values.items())[:MOST_KEYS])
+
+
 def summary_of(dataset_id: str, document_ids: Sequence[str] | None = None) -> dict[str, KeySummary]:
     """Return the keys of a dataset, or of these documents of it, in order of first appearance.
 
@@ -35,14 +55,22 @@ def summary_of(dataset_id: str, document_ids: Sequence[str] | None = None) -> di
     rows = MetadataValue.objects.filter(dataset_id=dataset_id)
     if document_ids is not None:
         rows = rows.filter(among("document_id", document_ids))
-    groups = rows.order_by().values("key_hash", "equal_hash", "value_hash").annotate(first=Min("pk"), count=Count("pk"))
-    counts = {group["first"]: group["count"] for group in groups}
+    counts = _counts(rows)
     summary: dict[str, KeySummary] = {}
-    samples = MetadataValue.objects.filter(among("pk", list(counts))).order_by("pk")
-    for pk, key, kind, text in samples.values_list("pk", "key", "kind", "value"):
+    for pk, key, kind, text in _samples(counts).values_list("pk", "key", "kind", "value"):
         entry = summary.setdefault(key, KeySummary())
         if kind != UNCOUNTED:
             entry.kinds[kind] += counts[pk]
         if value := json.loads(text):
             entry.values[str(value)] += counts[pk]
     return {key: entry for key, entry in summary.items() if entry.values}
+
+
+def _counts(rows: QuerySet[MetadataValue]) -> dict[int, int]:
+    """Return how often each different value of each key occurs, by the id of its first row."""
+    groups = rows.order_by().values("key_hash", "equal_hash", "value_hash").annotate(first=Min("pk"), count=Count("pk"))
+    return {group["first"]: group["count"] for group in groups}
+
+
+def _samples(firsts: Iterable[int]) -> QuerySet[MetadataValue]:
+    return MetadataValue.objects.filter(among("pk", list(firsts))).order_by("pk")

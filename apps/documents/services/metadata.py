@@ -38,7 +38,7 @@ def change_metadata(
 
     Documents deleted meanwhile are passed over. A call that was cut short can be repeated.
     """
-    keys = {change.key for change in (*updates, *deletes)}
+    keys = {update.key for update in updates} | {delete.key for delete in deletes}
     slices = (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
     return sum(_change(dataset, slice_, updates, deletes, keys) for slice_ in slices)
 

@@ -81,16 +81,6 @@ def test_checks_come_in_the_order_of_the_contract(asgi, stranger, path, chat, se
     refused(asgi.ask(path, {"metadata_condition": "x"}), profile, "metadata_condition must be an object.")
 
 
-def test_a_filter_is_never_left_out_in_silence(asgi, path, session, api, chat, profile):
-    body = {"question": QUESTION, "session_id": session}
-    condition = {"conditions": [{"name": "year", "comparison_operator": "is", "value": "1903"}]}
-    reply = asgi.ask(path, body | {"metadata_condition": condition})
-    assert reply.json["code"] == 102
-    assert "not supported" in reply.json["message"]
-    api.call("PUT", f"/api/v1/chats/{chat}", {"meta_data_filter": {"method": "manual", "manual": []}})
-    assert "not supported" in asgi.ask(path, body).json["message"]
-
-
 def test_a_question_is_required_within_a_session(asgi, path, session, profile):
     for body in ({}, {"question": 5}):
         reply = asgi.ask(path, body | {"session_id": session})
