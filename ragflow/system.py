@@ -13,6 +13,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts import system_settings
 from apps.accounts.views.base import ANSWER, OpenViewSet, WebViewSet
 from apps.core.rest import web_success
 from apps.documents.models import IngestTask
@@ -48,7 +49,7 @@ class InstallationViewSet(WebViewSet):
 class ConfigViewSet(OpenViewSet):
     @extend_schema(summary="Whether strangers may register", responses=ANSWER)
     def config(self, _request: Request) -> Response:
-        return web_success({"registerEnabled": int(settings.REGISTRATION_OPEN)})
+        return web_success({"registerEnabled": int(system_settings.is_registration_open())})
 
 
 def _part(name: str, **about: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from apps.accounts import selectors, services, session_tokens, throttles
+from apps.accounts.audit import acts_as_token, acts_as_user
 from apps.accounts.errors import ShareTokenInvalid, ShareTokenMissing
 from apps.accounts.models import APIToken, User
 from apps.accounts.scopes import require_scope
@@ -57,6 +58,7 @@ def principal_of_login_or_key(request: HttpRequest) -> Principal:
     user = selectors.user_by_session(key) if key else None
     if user is None:
         raise Unauthorized
+    acts_as_user(user)
     return principal_of_user(user)
 
 
@@ -78,6 +80,7 @@ def principal_of_share_header(header: str | None) -> Principal:
     if token.api_token is not None:
         principal = _within(principal, token.api_token)
     services.note_use(token=token)
+    acts_as_token(token)
     return principal
 
 
@@ -115,6 +118,7 @@ def _use(token: APIToken) -> Principal:
     if token.requests_per_minute is not None:
         throttles.hit(throttles.requests_of_token(token.requests_per_minute), token.pk)
     services.note_use(token=token)
+    acts_as_token(token)
     return Principal(
         tenant_id=token.tenant_id,
         user_id=token.created_by_id or token.tenant_id,
@@ -160,7 +164,10 @@ class BrowserSessionAuthentication(SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found = super().authenticate(request)
-        return (principal_of_user(found[0]), None) if found else None
+        if found is None:
+            return None
+        acts_as_user(found[0])
+        return principal_of_user(found[0]), None
 
 
 class LoginOrKeyAuthentication(BrowserSessionAuthentication):

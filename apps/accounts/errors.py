@@ -38,6 +38,11 @@ class WrongCredentials(errors.RagflowError):
         super().__init__(message, reference=reference)
 
 
+class UnknownAddress(WrongCredentials):
+    def __init__(self, email: str) -> None:
+        super().__init__(reference=f"Email: {email} is not registered!")
+
+
 class UnreadablePassword(WrongCredentials):
     key = "password_unreadable"
 

@@ -13,6 +13,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from apps.accounts.passwords import encoded
+from apps.core.caller import ActorKind
 from apps.core.models import Record
 from apps.core.principal import Scope
 
@@ -245,3 +246,66 @@ class RateCounter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key}: {self.count}"
+
+
+class SystemSetting(models.Model):
+    """A setting of the installation that an administrator has changed (apps.accounts.system_settings)."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    value = models.TextField(blank=True)
+    encrypted_value = models.TextField(blank=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
+    """Rows that are written once. The database refuses changes, too, whoever makes them."""
+
+    def update(self, **kwargs: Any) -> int:
+        raise TypeError("Audit entries are never changed.")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise TypeError("Audit entries are never deleted.")
+
+
+class AuditEntry(models.Model):
+    """Who did what to which object. It names objects by id, without foreign keys: it outlives them."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField("time", default=timezone.now, db_index=True)
+    actor_kind = models.CharField(
+        "kind of actor", max_length=16, choices=[(kind.value, kind.value) for kind in ActorKind]
+    )
+    actor_id = models.CharField(max_length=32, blank=True)
+    actor_name = models.CharField("actor", max_length=255, blank=True)
+    tenant_id = models.CharField("tenant", max_length=32, blank=True, help_text="Whose object it was.")
+    action = models.CharField(max_length=32)
+    object_kind = models.CharField(max_length=32)
+    object_id = models.CharField(max_length=255, blank=True)
+    object_name = models.CharField("object", max_length=255, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField("request", max_length=32, blank=True)
+    detail = models.JSONField(default=dict, blank=True)
+
+    objects = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant_id", "id"], name="audit_of_a_tenant"),
+            models.Index(fields=["object_id"], name="audit_of_an_object"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor_name or self.actor_kind}: {self.action} {self.object_kind} {self.object_name}".rstrip()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("Audit entries are never changed.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise TypeError("Audit entries are never deleted.")

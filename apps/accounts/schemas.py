@@ -59,7 +59,7 @@ class TenantSettings(BaseModel):
 
 class Invitation(BaseModel):
     email: Email
-    role: str = "editor"
+    role: str | None = None  # the installation's default
 
 
 class RoleChange(BaseModel):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from apps.accounts.mail import MailNotSent, can_send, send
 from apps.accounts.models import Membership
-from apps.core.mail import MailNotSent, can_send, send
 
 
 @shared_task

@@ -47,23 +47,30 @@ def _without_surrogates(content: Any) -> Any:
     return content
 
 
-def client_address(request: HttpRequest) -> str:
-    """Return the network address that a request came from, for counting.
+def source_address(request: HttpRequest) -> str:
+    """Return the network address that a request came from, "unknown" where the server was not told.
 
-    Behind proxies (PROXIES of them) it is the one that the outermost trusted proxy saw. A whole IPv6 network of 64
-    bits, which is what a household gets, counts as one address.
+    Behind proxies (PROXIES of them) it is the one that the outermost trusted proxy saw.
     """
     address = str(request.META.get("REMOTE_ADDR", ""))
     if settings.PROXIES:
         forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
         address = forwarded[-settings.PROXIES] if len(forwarded) >= settings.PROXIES else address
     try:
-        parsed = ipaddress.ip_address(address)
+        return str(ipaddress.ip_address(address))
     except ValueError:
         return "unknown"
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address that a request came from, for counting.
+
+    A whole IPv6 network of 64 bits, which is what a household gets, counts as one address.
+    """
+    address = source_address(request)
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:

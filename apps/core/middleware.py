@@ -12,7 +12,8 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
 
-from apps.core.http import API_PREFIXES, canonical_path
+from apps.core.caller import begin_caller
+from apps.core.http import API_PREFIXES, canonical_path, source_address
 from apps.core.logs import begin_request
 
 Handler = Callable[[HttpRequest], Any]
@@ -46,10 +47,11 @@ def _around(
 
 @sync_and_async_middleware
 def RequestId(get_response: Handler) -> Handler:  # noqa: N802
-    """Name the request in the log and in the answer."""
+    """Name the request in the log and in the answer, and remember where it came from."""
 
     def before(request: HttpRequest) -> None:
         request.META["ragflow.request_id"] = begin_request()
+        begin_caller(source_address(request), request)
 
     def after(request: HttpRequest, response: HttpResponseBase) -> None:
         response.headers["X-Request-Id"] = request.META["ragflow.request_id"]

@@ -23,6 +23,8 @@ class Variable:
 
 
 DECLARED: list[Variable] = []
+GIVEN: set[str] = set()
+"""The names of the variables that have a value."""
 
 
 class Section:
@@ -44,6 +46,8 @@ class Section:
         """Read text without the white space around it, unless that is part of it (`verbatim`)."""
         DECLARED.append(Variable(name, default if shown_default is None else shown_default, help, self.title, secret))
         value = _read(name, secret=secret)
+        if value:
+            GIVEN.add(name)
         return (os.environ[name] if verbatim and value else value) or default
 
     def integer(self, name: str, default: int, *, minimum: int = 0, help: str) -> int:  # noqa: A002

@@ -33,6 +33,18 @@ ALLOWED_HOSTS = _security.text(
     help="Host names that requests may name, separated by commas. Default of a server that listens publicly: all (*).",
 ).split(",")
 
+DEFAULT_SUPERUSER_EMAIL = _security.text(
+    "DEFAULT_SUPERUSER_EMAIL", "admin@ragflow.localhost", help="Address of the administrator that `up` makes."
+)
+DEFAULT_SUPERUSER_PASSWORD = _security.text(
+    "DEFAULT_SUPERUSER_PASSWORD",
+    secret=True,
+    help="Password of that administrator, who is made at the first start then. Empty: one is made up and shown, and "
+    "only with `up --init-superuser` or `up --demo`.",
+)
+DEFAULT_SUPERUSER_NICKNAME = _security.text(
+    "DEFAULT_SUPERUSER_NICKNAME", "Administrator", help="Nickname of that administrator."
+)
 REGISTRATION_OPEN = _security.flag("RAGFLOW_REGISTRATION", False, help="Whether strangers may create accounts.")
 
 SESSION_SECONDS = 3600 * _security.integer(

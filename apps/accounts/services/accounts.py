@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
-from apps.accounts import passwords, selectors, throttles
+from apps.accounts import audit, passwords, selectors, system_settings, throttles
 from apps.accounts.errors import AddressTaken, InvalidAddress, RegistrationClosed, WrongCredentials
 from apps.accounts.models import Membership, Tenant, User
 from apps.accounts.schemas import Registration
@@ -47,15 +46,31 @@ def register(*, data: Registration, address: str) -> User:
     Raises RegistrationClosed, InvalidAddress, AddressTaken, BadValue for a password that cannot be read, and
     TooManyRequests.
     """
-    if not settings.REGISTRATION_OPEN:
+    if not system_settings.is_registration_open():
         raise RegistrationClosed
     throttles.hit(throttles.REGISTRATION_FROM_ADDRESS, address)
     if not _ADDRESS.fullmatch(data.email):
         raise InvalidAddress(data.email)
+    if not system_settings.may_register(data.email):
+        raise RegistrationClosed
     if data.email.lower() == RESERVED_ADDRESS or _is_taken(data.email):
         raise AddressTaken(data.email)
     user = User(email=data.email, nickname=data.nickname)
     user.set_encoded_password(readable_password("password", data.password))
+    return _insert(user)
+
+
+def create_person(*, email: str, password: object, is_operator: bool) -> User:
+    """Create the account that an administrator asks for, with a password as clients send it.
+
+    Raises InvalidAddress, AddressTaken, and BadValue for a password that cannot be read.
+    """
+    if not _ADDRESS.fullmatch(email):
+        raise InvalidAddress(email)
+    if _is_taken(email):
+        raise AddressTaken(email)
+    user = User(email=email, is_staff=is_operator, is_superuser=is_operator)
+    user.set_encoded_password(readable_password("password", password))
     return _insert(user)
 
 
@@ -67,12 +82,14 @@ def create_tenant_for(*, user: User) -> Tenant:
     return tenant
 
 
+@transaction.atomic
 def update_profile(*, user: User, changes: Mapping[str, str | None]) -> None:
     """Write the given fields of a person's profile."""
     for name, value in changes.items():
         setattr(user, name, value)
     if changes:
         user.save(update_fields=[*changes, "updated_at"])
+        audit.record("update", "user", id=user.pk, name=user.email, tenant_id=user.pk, detail={"fields": [*changes]})
 
 
 def change_password(*, user: User, current: object, new: object, keep_login: bool) -> None:
@@ -89,14 +106,18 @@ def change_password(*, user: User, current: object, new: object, keep_login: boo
     user.set_encoded_password(readable_password("new_password", new))
     if not keep_login:
         user.session_digest = None
-    user.save(update_fields=["password", "session_digest", "updated_at"])
+    with transaction.atomic():
+        user.save(update_fields=["password", "session_digest", "updated_at"])
+        audit.record("set password", "user", id=user.pk, name=user.email, tenant_id=user.pk)
 
 
+@transaction.atomic
 def update_tenant(*, tenant: Tenant, changes: Mapping[str, str | None]) -> None:
     """Write the given fields of a tenant. Whether its models can be used shows when they are."""
     for name, value in changes.items():
         setattr(tenant, name, value)
     tenant.save(update_fields=[*changes, "updated_at"])
+    audit.record("update", "tenant", id=tenant.pk, name=tenant.name, tenant_id=tenant.pk, detail={"fields": [*changes]})
 
 
 def readable_password(name: str, field: object) -> str:
@@ -115,6 +136,7 @@ def _insert(user: User) -> User:
         with transaction.atomic():
             user.save(force_insert=True)
             create_tenant_for(user=user)
+            audit.record("create", "user", id=user.pk, name=user.email, tenant_id=user.pk)
     except IntegrityError:
         if not _is_taken(user.email):
             raise

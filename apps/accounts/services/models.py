@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from apps.accounts import throttles
+from apps.accounts import audit, throttles
 from apps.accounts.catalogue import DEFAULT_TOKENS, EMBEDDING, OCR, Provider, offered, providers
 from apps.accounts.language_models import address_of, remote_model, remote_model_with, spec_of
 from apps.accounts.model_checks import check
@@ -42,7 +42,7 @@ def set_api_key(*, tenant: Tenant, data: ProviderKey) -> None:
         for model in provider.models
     ]
     _require_an_answer(tenant, rows, data.api_key)
-    _store(rows, data.api_key)
+    _store(rows, data.api_key, action="set key")
 
 
 def add_model(*, tenant: Tenant, data: NewModel) -> None:
@@ -69,22 +69,31 @@ def add_model(*, tenant: Tenant, data: NewModel) -> None:
     throttles.hit(throttles.MODEL_CHECKS_OF_TENANT, tenant.pk)
     if problem := _problem_with(row, data.api_key):
         raise DataError(f"\n{_failure(row)}.{problem}")
-    _store([row], data.api_key)
+    _store([row], data.api_key, action="set")
 
 
+@transaction.atomic
 def delete_model(*, tenant: Tenant, data: ModelRef) -> None:
     """Remove a model. Nothing happens if there is none."""
-    _rows(tenant, data).delete()
+    deleted, _ = _rows(tenant, data).delete()
+    if deleted:
+        _record("delete", tenant, f"{data.llm_name}@{data.llm_factory}")
 
 
+@transaction.atomic
 def enable_model(*, tenant: Tenant, data: ModelStatus) -> None:
     """Make a model usable or unusable. Nothing happens if there is none."""
-    _rows(tenant, data).update(is_enabled=data.status == "1")
+    is_enabled = data.status == "1"
+    if _rows(tenant, data).update(is_enabled=is_enabled):
+        _record("enable" if is_enabled else "disable", tenant, f"{data.llm_name}@{data.llm_factory}")
 
 
+@transaction.atomic
 def delete_provider(*, tenant: Tenant, provider: str) -> None:
     """Remove all models of a provider, and with them its key."""
-    TenantModel.objects.filter(tenant=tenant, provider=provider).delete()
+    deleted, _ = TenantModel.objects.filter(tenant=tenant, provider=provider).delete()
+    if deleted:
+        _record("delete key", tenant, provider)
 
 
 def problem_with(*, row: TenantModel) -> str:
@@ -144,7 +153,7 @@ def _known_tokens(provider: Provider, name: str) -> int:
 
 
 @transaction.atomic
-def _store(rows: list[TenantModel], key: str) -> None:
+def _store(rows: list[TenantModel], key: str, *, action: str) -> None:
     """Insert the rows, or replace what the key stands for. Whether a row is enabled, and what it used, stays."""
     for row in rows:
         row.encrypted_key = encrypt(key)
@@ -154,6 +163,11 @@ def _store(rows: list[TenantModel], key: str) -> None:
         unique_fields=["tenant", "provider", "name"],
         update_fields=["type", "encrypted_key", "base_url", "max_tokens", "updated_at"],
     )
+    _record(action, rows[0].tenant, str(rows[0]) if action == "set" else rows[0].provider)
+
+
+def _record(action: str, tenant: Tenant, name: str) -> None:
+    audit.record(action, "model", name=name, tenant_id=tenant.pk)
 
 
 def _rows(tenant: Tenant, data: ModelRef) -> QuerySet[TenantModel]:

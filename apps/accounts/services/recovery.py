@@ -14,13 +14,13 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from apps.accounts import passwords, selectors, throttles
+from apps.accounts import audit, passwords, selectors, throttles
 from apps.accounts.errors import MailFailed, TooEarly, WrongCredentials
 from apps.accounts.models import PasswordRecovery, User
+from apps.accounts.mail import MailNotSent, can_send, send
 from apps.accounts.services.accounts import readable_password
 from apps.accounts.services.sessions import StartedSession, start_session
 from apps.core.errors import BadValue, DataError, InvalidArgument, RagflowError
-from apps.core.mail import MailNotSent, can_send, send
 from apps.core.wire_profile import profile
 
 CODE_LENGTH = 4
@@ -96,6 +96,9 @@ def reset_password(*, email: str, new: object, confirmed: object, address: str) 
         user.set_encoded_password(new_text)
         user.save(update_fields=["password", "updated_at"])
         recovery.delete()
+        audit.record(
+            "set password", "user", id=user.pk, name=user.email, tenant_id=user.pk, detail={"by": "mailed code"}
+        )
         return start_session(user=user)
 
 

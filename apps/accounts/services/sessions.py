@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts import passwords, selectors, session_tokens, throttles
-from apps.accounts.errors import AccountDisabled, UnreadablePassword, WrongCredentials
+from apps.accounts import audit, passwords, selectors, session_tokens, throttles
+from apps.accounts.errors import AccountDisabled, UnknownAddress, UnreadablePassword, WrongCredentials
 from apps.accounts.models import User
 from apps.accounts.services.accounts import RESERVED_ADDRESS
 from apps.core.crypto import digest
@@ -30,36 +31,60 @@ def log_in(*, email: str, password: object, address: str) -> StartedSession:
     email = email.strip()
     if email.lower() == RESERVED_ADDRESS:
         raise WrongCredentials("Default admin account cannot be used to login normal services!")
-    with throttles.failures_count((throttles.LOGIN_FROM_ADDRESS, address), (throttles.LOGIN_OF_ACCOUNT, email.lower())):
-        user = _user_with_password(email, password)
+    user = authenticate(email=email, text=passwords.opened(password), address=address)
     if not user.is_active:
+        note_refused_login(email, "the account is disabled")
         raise AccountDisabled
     return start_session(user=user)
 
 
+def authenticate(*, email: str, text: str | None, address: str) -> User:
+    """Return the user whose password has this base64 text (None: it could not be read), disabled or not.
+
+    Raises WrongCredentials, its kinds UnknownAddress and UnreadablePassword, and TooManyRequests.
+    """
+    email = email.strip()
+    limits = (throttles.LOGIN_FROM_ADDRESS, address), (throttles.LOGIN_OF_ACCOUNT, email.lower())
+    with throttles.failures_count(*limits):
+        try:
+            return _user_with_password(email, text)
+        except WrongCredentials:
+            note_refused_login(email, "wrong credentials")
+            raise
+
+
+def note_refused_login(email: str, reason: str) -> None:
+    """Record it. What is not like an address may be a password in the wrong field, so it is left out."""
+    audit.record("refuse login", "user", name=email if "@" in email else "", detail={"reason": reason})
+
+
+@transaction.atomic
 def start_session(*, user: User) -> StartedSession:
     """Give a user a fresh session token."""
     key = session_tokens.new_key()
     user.session_digest = digest(key)
     user.last_login = timezone.now()
     user.save(update_fields=["session_digest", "last_login", "updated_at"])
+    audit.acts_as_user(user)
+    audit.record("login", "user", id=user.pk, name=user.email, tenant_id=user.pk)
     return StartedSession(user, session_tokens.token_of(key))
 
 
+@transaction.atomic
 def end_session(*, user: User) -> None:
     """Make the user's session token useless."""
     user.session_digest = None
     user.save(update_fields=["session_digest", "updated_at"])
+    audit.record("logout", "user", id=user.pk, name=user.email, tenant_id=user.pk)
 
 
-def _user_with_password(email: str, password: object) -> User:
+def _user_with_password(email: str, text: str | None) -> User:
     """Return the user. Whatever is wrong, exactly one password is hashed, so the time taken does not tell."""
     user = selectors.user_by_email(email)
-    text = passwords.opened(password)
     if user is None or text is None:
         User().set_encoded_password("")
     if user is None:
-        raise WrongCredentials(reference=f"Email: {email} is not registered!")
+        raise UnknownAddress(email)
     if text is None:
         raise UnreadablePassword
     if not user.check_encoded_password(text):

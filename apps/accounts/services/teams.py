@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 
-from apps.accounts import selectors
+from apps.accounts import audit, selectors, system_settings
 from apps.accounts.errors import NotYours
 from apps.accounts.models import Membership, User
 from apps.core.errors import Conflict, InvalidArgument, NotFound
@@ -16,13 +16,13 @@ GRANTED = frozenset({Role.ADMIN, Role.EDITOR, Role.VIEWER})
 """The roles that can be given; a tenant has one owner."""
 
 
-def invite(*, principal: Principal, tenant_id: str, email: str, role: str) -> Membership:
-    """Invite a user into a tenant, by mail. Until accepted, the invitation gives nothing.
+def invite(*, principal: Principal, tenant_id: str, email: str, role: str | None) -> Membership:
+    """Invite a user into a tenant, by mail. Until accepted, the invitation gives nothing. Without a role: the default.
 
     Raises NotYours, NotFound when no user has the address, Conflict when the user belongs to the tenant already.
     """
     _require_administrator(principal, tenant_id)
-    granted = _granted(principal, tenant_id, role)
+    granted = _granted(principal, tenant_id, system_settings.default_role() if role is None else role)
     user = selectors.user_by_email(email)
     if user is None:
         raise NotFound("User not found.")
@@ -32,19 +32,23 @@ def invite(*, principal: Principal, tenant_id: str, email: str, role: str) -> Me
                 tenant_id=tenant_id, user=user, role=granted, is_pending=True, invited_by_id=principal.tenant_id
             )
             enqueue("apps.accounts.tasks.send_invitation", membership.pk)
+            _record("invite", membership, user)
     except IntegrityError:
         raise _already_there(tenant_id, user, email) from None
     return membership
 
 
+@transaction.atomic
 def accept_invitation(*, user: User, tenant_id: str) -> None:
     """Join a tenant. Without an invitation nothing happens."""
     membership = selectors.membership_of(tenant_id, user.pk)
     if membership is not None and membership.is_pending:
         membership.is_pending = False
         membership.save(update_fields=["is_pending", "updated_at"])
+        _record("join", membership, user)
 
 
+@transaction.atomic
 def change_role(*, principal: Principal, tenant_id: str, user_id: str, role: str) -> None:
     """Give a member or an invited person another role. Raises NotYours and NotFound."""
     _require_administrator(principal, tenant_id)
@@ -55,8 +59,10 @@ def change_role(*, principal: Principal, tenant_id: str, user_id: str, role: str
     _require_authority_over(principal, membership)
     membership.role = granted
     membership.save(update_fields=["role", "updated_at"])
+    _record("change role", membership, membership.user)
 
 
+@transaction.atomic
 def remove(*, principal: Principal, tenant_id: str, user_id: str) -> None:
     """Take somebody out of a tenant, or leave it oneself. Nothing happens if the person is not in it.
 
@@ -69,7 +75,13 @@ def remove(*, principal: Principal, tenant_id: str, user_id: str) -> None:
         return
     if principal.tenant_id != user_id or membership.role == Role.OWNER:
         _require_authority_over(principal, membership)
+    _record("remove", membership, membership.user)
     membership.delete()
+
+
+def _record(action: str, membership: Membership, user: User) -> None:
+    detail = {"role": membership.role}
+    audit.record(action, "member", id=user.pk, name=user.email, tenant_id=membership.tenant_id, detail=detail)
 
 
 def _require_administrator(principal: Principal, tenant_id: str) -> None:

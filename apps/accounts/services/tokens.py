@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts import selectors
+from apps.accounts import audit, selectors
 from apps.accounts.models import APIToken, ShareToken, Tenant, User
 from apps.accounts.schemas import BoundToken, NewToken
 from apps.core.crypto import digest, encrypt
@@ -46,6 +46,7 @@ class IssuedPair:
     share_secret: str
 
 
+@transaction.atomic
 def create_token(
     *,
     tenant: Tenant,
@@ -74,6 +75,7 @@ def create_token(
         is_bound_to_agent=is_bound_to_agent,
         **_kept(secret, visible=TOKEN_PREFIX),
     )
+    _record("create", token, scopes=token.scopes)
     return IssuedToken(token, secret)
 
 
@@ -119,6 +121,7 @@ def create_bound_token(*, principal: Principal, tenant: Tenant, data: BoundToken
     )
 
 
+@transaction.atomic
 def create_share_token(
     *, tenant: Tenant, api_token: APIToken | None = None, expires_at: datetime | None = None
 ) -> IssuedShareToken:
@@ -127,6 +130,8 @@ def create_share_token(
     token = ShareToken.objects.create(
         tenant=tenant, api_token=api_token, expires_at=expires_at, **_kept(secret, visible="")
     )
+    if api_token is None:
+        _record("create", token)
     return IssuedShareToken(token, secret)
 
 
@@ -156,26 +161,32 @@ def rotate_token(*, principal: Principal, tenant: Tenant, name: str, overlap: ti
         for field, value in _kept(secret, visible=TOKEN_PREFIX).items():
             setattr(token, field, value)
         token.save()
+        _record("rotate", token)
     return IssuedToken(token, secret)
 
 
-def revoke_named(*, tenant: Tenant, name: str) -> None:
-    """Revoke the token that a text names by secret, prefix or id. Nothing happens if there is none. Raises Conflict."""
+def revoke_named(*, tenant: Tenant, name: str) -> bool:
+    """Revoke the token that a text names by secret, prefix or id. Return whether there is one. Raises Conflict."""
     token = _only_token(tenant, name)
     if token is not None:
         revoke_token(token=token)
+    return token is not None
 
 
 @transaction.atomic
 def revoke_token(*, token: APIToken) -> None:
     """Make a token and its share token useless from the next request on. The rows stay, as a record."""
     gone = {"revoked_at": timezone.now(), "encrypted_secret": ""}
-    APIToken.objects.filter(pk=token.pk, revoked_at=None).update(**gone, previous_digest=None)
+    if APIToken.objects.filter(pk=token.pk, revoked_at=None).update(**gone, previous_digest=None):
+        _record("revoke", token)
     ShareToken.objects.filter(api_token=token, revoked_at=None).update(**gone)
 
 
+@transaction.atomic
 def revoke_share_token(*, token: ShareToken) -> None:
-    ShareToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now(), encrypted_secret="")
+    live = ShareToken.objects.filter(pk=token.pk, revoked_at=None)
+    if live.update(revoked_at=timezone.now(), encrypted_secret=""):
+        _record("revoke", token)
 
 
 def note_use(*, token: APIToken | ShareToken) -> None:
@@ -183,6 +194,11 @@ def note_use(*, token: APIToken | ShareToken) -> None:
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > _LAST_USED_PRECISION:
         type(token).objects.filter(pk=token.pk).update(last_used_at=now)
+
+
+def _record(action: str, token: APIToken | ShareToken, **detail: object) -> None:
+    kind = "token" if isinstance(token, APIToken) else "share token"
+    audit.record(action, kind, id=token.pk, name=str(token), tenant_id=token.tenant_id, detail=detail)
 
 
 def _only_token(tenant: Tenant, name: str) -> APIToken | None:
