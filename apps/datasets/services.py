@@ -10,7 +10,7 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from apps.accounts import language_models
+from apps.accounts import audit, language_models
 from apps.accounts.models import Tenant
 from apps.core.errors import Conflict, DataError, InvalidArgument, LacksPermission
 from apps.core.names import insert_with_free_name, name_key
@@ -39,7 +39,7 @@ def create_dataset(*, owner: Tenant, data: CreateDataset) -> KnowledgeBase:
         language_models.require_embedding_model(data.embedding_model, owner)
 
     def insert(name: str) -> KnowledgeBase:
-        return KnowledgeBase.objects.create(
+        dataset = KnowledgeBase.objects.create(
             tenant=owner,
             name=name,
             avatar=data.avatar,
@@ -52,6 +52,8 @@ def create_dataset(*, owner: Tenant, data: CreateDataset) -> KnowledgeBase:
                 data.chunk_method, data.parser_config, chat_model=language_models.default_chat_name(owner)
             ),
         )
+        audit.record("create", "dataset", id=dataset.pk, name=dataset.name, tenant_id=owner.pk)
+        return dataset
 
     siblings = KnowledgeBase.objects.filter(tenant=owner, deleted_at__isnull=True)
     return insert_with_free_name(data.name, siblings=siblings, insert=insert, max_bytes=MAX_NAME)
@@ -87,6 +89,8 @@ def update_dataset(*, principal: Principal, data: UpdateDataset) -> KnowledgeBas
             dataset.save(update_fields=changed)
     except IntegrityError:
         raise _name_taken(data.name) from None
+    detail = {"fields": sorted(data.sent)}
+    audit.record("update", "dataset", id=dataset.pk, name=dataset.name, tenant_id=dataset.tenant_id, detail=detail)
     return dataset
 
 
@@ -128,6 +132,7 @@ def delete_datasets(*, principal: Principal, ids: Sequence[str] | None) -> None:
             shown = ", ".join(id_ for id_ in ids or () if id_ in foreign)
             raise LacksPermission(f"User '{principal.tenant_id}' lacks permission for datasets: '{shown}'")
         hide_datasets(datasets)
+        audit.record("delete", "dataset", ids=[dataset.pk for dataset in datasets], tenant_id=principal.tenant_id)
     for dataset in datasets:
         purge_dataset(dataset)
 

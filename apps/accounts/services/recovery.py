@@ -16,8 +16,8 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from apps.accounts import audit, passwords, selectors, throttles
 from apps.accounts.errors import MailFailed, TooEarly, WrongCredentials
-from apps.accounts.models import PasswordRecovery, User
 from apps.accounts.mail import MailNotSent, can_send, send
+from apps.accounts.models import PasswordRecovery, User
 from apps.accounts.services.accounts import readable_password
 from apps.accounts.services.sessions import StartedSession, start_session
 from apps.core.errors import BadValue, DataError, InvalidArgument, RagflowError

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
-from apps.accounts import language_models
+from apps.accounts import audit, language_models
 from apps.accounts.models import Tenant
 from apps.accounts.selectors import tenant_of
 from apps.chats.models import Assistant, AssistantDataset, default_generation_options
@@ -63,7 +63,7 @@ def create_assistant(*, principal: Principal, data: AssistantData) -> Assistant:
         prompt_config=config,
         **data.columns,
     )
-    _save(assistant, datasets, "Duplicated chat name in creating chat.")
+    _save(assistant, datasets, "Duplicated chat name in creating chat.", action="create")
     return assistant
 
 
@@ -88,7 +88,7 @@ def update_assistant(*, principal: Principal, assistant: Assistant, data: Assist
     assistant.chat_model = data.model_name or assistant.chat_model
     for column, value in data.columns.items():
         setattr(assistant, column, value)
-    _save(assistant, datasets, "Duplicated chat name in updating chat.")
+    _save(assistant, datasets, "Duplicated chat name in updating chat.", action="update")
     return assistant
 
 
@@ -107,6 +107,8 @@ def delete_assistants(*, principal: Principal, ids: Sequence[str]) -> Deletion:
         delete=lambda rows: rows.update(deleted_at=timezone.now()),
         missing="Assistant({}) not found.",
         duplicate="Duplicate assistant ids: {}",
+        kind="chat",
+        tenant_id=principal.tenant_id,
     )
 
 
@@ -139,7 +141,7 @@ def _check_name(others: models.QuerySet[Assistant], name: str, message: str) -> 
         raise Conflict(message)
 
 
-def _save(assistant: Assistant, datasets: Sequence[KnowledgeBase] | None, conflict: str) -> None:
+def _save(assistant: Assistant, datasets: Sequence[KnowledgeBase] | None, conflict: str, *, action: str) -> None:
     """Write an assistant and, unless None, its datasets. Two requests with one name: the second gets the conflict."""
     try:
         with transaction.atomic():
@@ -150,5 +152,6 @@ def _save(assistant: Assistant, datasets: Sequence[KnowledgeBase] | None, confli
                     AssistantDataset(assistant=assistant, dataset=dataset, position=position)
                     for position, dataset in enumerate(datasets)
                 )
+            audit.record(action, "chat", id=assistant.pk, name=assistant.name, tenant_id=assistant.tenant_id)
     except IntegrityError:
         raise Conflict(conflict) from None

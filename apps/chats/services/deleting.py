@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import models, transaction
 
+from apps.accounts import audit
+
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
@@ -19,16 +21,27 @@ class Deletion:
     duplicates: list[str] = field(default_factory=list)
 
 
+@transaction.atomic
 def delete_named(
-    rows: models.QuerySet[Any], ids: Sequence[str], *, delete: Callable[[Any], int], missing: str, duplicate: str
+    rows: models.QuerySet[Any],
+    ids: Sequence[str],
+    *,
+    delete: Callable[[Any], int],
+    missing: str,
+    duplicate: str,
+    kind: str,
+    tenant_id: str,
 ) -> Deletion:
-    """Delete the named rows, or all of them, in one statement."""
+    """Delete the named rows, or all of them, in one statement, and record that rows of this kind went."""
     if not ids:
-        return Deletion(delete(rows))
+        deleted = delete(rows)
+        if deleted:
+            audit.record("delete", kind, tenant_id=tenant_id, detail={"count": deleted, "all": True})
+        return Deletion(deleted)
     counts = Counter(ids)
-    with transaction.atomic():
-        found = set(rows.filter(pk__in=counts).values_list("pk", flat=True))
-        deleted = delete(rows.filter(pk__in=found))
+    found = set(rows.filter(pk__in=counts).values_list("pk", flat=True))
+    deleted = delete(rows.filter(pk__in=found))
+    audit.record("delete", kind, ids=sorted(found), tenant_id=tenant_id)
     return Deletion(
         deleted,
         errors=[missing.format(row_id) for row_id in counts if row_id not in found],

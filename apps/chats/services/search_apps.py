@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 
+from apps.accounts import audit
 from apps.accounts.errors import NotYours
 from apps.accounts.selectors import tenant_or_none
 from apps.chats.models import SearchApp
@@ -24,12 +25,13 @@ def create_search_app(*, principal: Principal, data: SearchAppData) -> SearchApp
         raise DataError("Authorized identity.")
     config = {**defaults(), **data.search_config}
     read_settings(config)
-    return insert_with_free_name(
-        data.name,
-        siblings=own_search_apps(principal),
-        insert=lambda name: SearchApp.objects.create(tenant=tenant, name=name, search_config=config, **data.columns),
-        max_bytes=LONGEST_NAME,
-    )
+
+    def insert(name: str) -> SearchApp:
+        app = SearchApp.objects.create(tenant=tenant, name=name, search_config=config, **data.columns)
+        audit.record("create", "search app", id=app.pk, name=app.name, tenant_id=app.tenant_id)
+        return app
+
+    return insert_with_free_name(data.name, siblings=own_search_apps(principal), insert=insert, max_bytes=LONGEST_NAME)
 
 
 @transaction.atomic
@@ -53,13 +55,17 @@ def update_search_app(*, principal: Principal, search_id: str, tenant_id: str, d
     try:
         with transaction.atomic():
             app.save()
+            audit.record("update", "search app", id=app.pk, name=app.name, tenant_id=app.tenant_id)
     except IntegrityError:
         raise Conflict("Duplicated search name.") from None
     return app
 
 
+@transaction.atomic
 def delete_search_app(*, principal: Principal, search_id: str) -> None:
     """Delete a search app of the caller. Raises NotYours."""
-    deleted, _ = own_search_apps(principal).filter(pk=search_id).delete()
-    if not deleted:
+    app = own_search_apps(principal).select_for_update().filter(pk=search_id).first()
+    if app is None:
         raise NotYours
+    audit.record("delete", "search app", id=app.pk, name=app.name, tenant_id=app.tenant_id)
+    app.delete()

@@ -49,6 +49,8 @@ def delete_sessions(*, assistant: Assistant, ids: Sequence[str]) -> Deletion:
         delete=lambda rows: rows.delete()[1].get("chats.Session", 0),
         missing="The chat doesn't own the session {}",
         duplicate="Duplicate session ids: {}",
+        kind="session",
+        tenant_id=assistant.tenant_id,
     )
 
 

@@ -20,6 +20,7 @@ from apps.datasets.selectors import editable_dataset
 from apps.documents.file_types import chunk_method_of, suffix_of, type_of
 from apps.documents.models import Document
 from apps.documents.selectors import documents_of
+from apps.documents.services.auditing import note_documents
 from apps.documents.services.storing import MAX_NAME_BYTES, problem_with, undone_on_failure
 
 
@@ -101,6 +102,7 @@ def insert(dataset: KnowledgeBase, documents: Sequence[Document]) -> None:
         document.name_key = name_key(document.name)
         chosen.add(document.name_key)
     Document.objects.bulk_create(documents, batch_size=500)
+    note_documents("create", dataset, documents)
 
 
 def _choose_name(dataset: KnowledgeBase, name: str, chosen: AbstractSet[str]) -> str:

@@ -18,6 +18,7 @@ from apps.core.errors import Conflict, DataError, LookupFailed, NotFound
 from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.documents.models import Document
+from apps.documents.services.auditing import note_chunks
 from apps.documents.services.rows import count_chunks, locked
 from ragflow.engine.chunking.pairs import labelled_pair
 from ragflow.engine.embedding.chunks import ChunkEmbedder, searchable
@@ -58,6 +59,7 @@ def add_chunk(*, document: Document, content: str, keywords: Sequence[str], ques
             count_chunks(row, chunks=1, tokens=chunk.token_count)
         else:
             count_chunks(row, chunks=0, tokens=chunk.token_count - known.token_count)
+        note_chunks("create", document, chunk=chunk.id)
     return chunk
 
 
@@ -82,6 +84,7 @@ def update_chunk(*, document: Document, chunk: Chunk, changes: Mapping[str, Any]
             if searchable(written) == searchable(changed):
                 doc_store().upsert([written], vectors)
                 count_chunks(row, chunks=0, tokens=written.token_count - current.token_count)
+                note_chunks("update", document, chunk=chunk.id, fields=sorted(changes))
                 return written
         chunk = current  # somebody else changed what the vector stands for
     raise Conflict("Too many others are changing this chunk at this moment. Try again.")
@@ -93,7 +96,14 @@ def delete_chunks(*, document: Document, ids: Sequence[str] | None) -> int:
     Raises LookupFailed when the document has been deleted meanwhile, StoreError when the store fails; what was deleted
     until then is counted off.
     """
-    return sum(_delete_slice(document, slice_) for slice_ in _slices(document, ids))
+    deleted = 0
+    try:
+        for slice_ in _slices(document, ids):
+            deleted += _delete_slice(document, slice_)
+    finally:
+        if deleted:
+            note_chunks("delete", document, count=deleted)
+    return deleted
 
 
 def chunk_not_found(id_: str) -> NotFound:

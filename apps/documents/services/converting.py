@@ -14,6 +14,7 @@ from apps.documents.file_tree import editable_documents_from, file_of, files_bel
 from apps.documents.file_types import type_of
 from apps.documents.models import Document, File, FileLink
 from apps.documents.services import adding, deleting
+from apps.documents.services.auditing import note_files
 from apps.documents.services.file_deleting import by_dataset, hide_documents
 from apps.documents.services.files import lock_tree
 
@@ -48,6 +49,7 @@ def _replace(
         if dataset in datasets:
             links |= {(link.file_id, dataset.pk): link for link in _insert(principal, files, dataset)}
     ordered = [links[file.pk, dataset.pk] for file in files for dataset in datasets]
+    note_files("convert", principal, files, datasets=[dataset.pk for dataset in datasets])
     return replaced, FileLink.objects.bulk_create(ordered, batch_size=500)
 
 

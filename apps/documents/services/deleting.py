@@ -16,6 +16,7 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, MetadataValue
 from apps.documents.selectors import documents_of
+from apps.documents.services.auditing import note_documents
 from apps.documents.services.parsing import cancel_tasks
 from ragflow.engine.errors import StoreError
 
@@ -67,6 +68,7 @@ def hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
         chunk_count=F("chunk_count") - gone["chunks"],
         token_count=F("token_count") - gone["tokens"],
     )
+    note_documents("delete", dataset, documents)
     return documents
 
 

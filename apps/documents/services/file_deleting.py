@@ -18,6 +18,7 @@ from apps.documents.errors import FileNotFound
 from apps.documents.file_tree import editable_documents_from, file_of, ids_below, stored_files
 from apps.documents.models import Document, File
 from apps.documents.services import deleting
+from apps.documents.services.auditing import note_files
 from apps.documents.services.files import lock_tree, require_changeable
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,11 @@ def delete_files(*, principal: Principal, ids: Sequence[str]) -> None:
 def _hide(principal: Principal, file_id: str) -> tuple[list[str], list[Document]]:
     """Make an entry, what lies below it and the documents made from all that invisible. Return ids and documents."""
     lock_tree(principal)
-    if not stored_files(principal).filter(pk=file_id).exists():
+    file = stored_files(principal).filter(pk=file_id).first()
+    if file is None:
         raise FileNotFound("File or Folder not found!")
     ids = ids_below(file_id)
+    note_files("delete", principal, [file], entries=len(ids))
     documents = []
     for dataset, document_ids in by_dataset(editable_documents_from(principal, ids)).items():
         documents += hide_documents(dataset, document_ids)

@@ -28,6 +28,7 @@ from apps.documents.file_types import type_of
 from apps.documents.mirror import FOLDER_NAME
 from apps.documents.models import Document, File
 from apps.documents.selectors import documents_of
+from apps.documents.services.auditing import note_document, note_files
 from apps.documents.services.storing import MAX_NAME_BYTES, problem_with, undone_on_failure
 from apps.documents.services.updating import rename_document
 
@@ -132,6 +133,7 @@ def _insert(principal: Principal, parent: File, paths: Sequence[Sequence[str]], 
         row.parent = _folder_at(principal, tuple(path[:-1]), known)
         row.name = _free_name(row.parent, row.name)
         row.save(force_insert=True)
+    note_files("create", principal, rows)
 
 
 def _depth_of(folder: File) -> int:
@@ -187,7 +189,9 @@ def create_file(*, principal: Principal, parent_id: str, name: str, type_: str) 
     _require_depth(_depth_of(parent) + 1)
     if parent.children.filter(name_key=name_key(name)).exists():
         raise FileNameTaken("Duplicated folder name in the same folder.")
-    return _create(principal, parent, name, type_)
+    file = _create(principal, parent, name, type_)
+    note_files("create", principal, [file])
+    return file
 
 
 # -- changing ------------------------------------------------------------------------------------------------------
@@ -218,6 +222,7 @@ def move_files(*, principal: Principal, ids: Sequence[str], destination_id: str)
         file.name = _free_name(destination, file.name)
         file.parent = destination
         file.save()
+    note_files("move", principal, files, destination=destination.pk)
 
 
 def _movable(principal: Principal, file_id: str) -> File:
@@ -250,6 +255,7 @@ def rename_file(*, principal: Principal, file_id: str, name: str) -> None:
         if documents_of(file.mirrors.dataset).filter(name=name).exclude(pk=file.pk).exists():
             raise FileNameTaken(_TAKEN)
         rename_document(document=file.mirrors, name=name)
+        note_document("update", file.mirrors, fields=["name"])
         return
     require_changeable(file)
     _rename(principal, file_id, name)
@@ -270,6 +276,7 @@ def _rename(principal: Principal, file_id: str, name: str) -> None:
         raise FileNameTaken(_TAKEN)
     file.name = name
     file.save(update_fields=["name", "name_key", "updated_at"])
+    note_files("rename", principal, [file])
 
 
 def _check_new_name(file: File, name: str) -> None:

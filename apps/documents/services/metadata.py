@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from apps.accounts import audit
 from apps.core.errors import NotFound
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.changes import Delete, Update, changed_fields
@@ -40,7 +41,13 @@ def change_metadata(
     """
     keys = {update.key for update in updates} | {delete.key for delete in deletes}
     slices = (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
-    return sum(_change(dataset, slice_, updates, deletes, keys) for slice_ in slices)
+    changed = sum(_change(dataset, slice_, updates, deletes, keys) for slice_ in slices)
+    if changed:
+        detail = {"documents": changed, "keys": sorted(keys)}
+        audit.record(
+            "update metadata", "dataset", id=dataset.pk, name=dataset.name, tenant_id=dataset.tenant_id, detail=detail
+        )
+    return changed
 
 
 @transaction.atomic

@@ -16,6 +16,7 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, IngestTask
 from apps.documents.selectors import active_tasks, documents_of
+from apps.documents.services.auditing import note_document_ids, note_documents
 from apps.documents.services.rows import locked
 
 INGEST = "apps.documents.tasks.ingest_document"
@@ -31,14 +32,18 @@ def start_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> list[str]:
     Chunks of an earlier run are removed. Raises Conflict at the first document that is being processed already; those
     before it stay queued.
     """
-    unknown = []
-    for document_id in ids:
-        task = _queue(dataset, document_id)
-        if task is None:
-            unknown.append(document_id)
-            continue
-        # What the new task writes is younger.
-        doc_store().delete_document(dataset.pk, document_id, older_than=task.created_at.timestamp())
+    unknown, queued = [], []
+    try:
+        for document_id in ids:
+            task = _queue(dataset, document_id)
+            if task is None:
+                unknown.append(document_id)
+                continue
+            queued.append(document_id)
+            # What the new task writes is younger.
+            doc_store().delete_document(dataset.pk, document_id, older_than=task.created_at.timestamp())
+    finally:
+        note_document_ids("parse", dataset, queued)
     return unknown
 
 
@@ -69,9 +74,14 @@ def stop_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> None:
     Raises at the first document that is not in the dataset (NotFound) or neither running nor failed (DataError); those
     before it stay cancelled.
     """
-    for document_id in ids:
-        document, moment = _cancel(dataset, document_id)
-        remove_chunks(document, older_than=moment)
+    cancelled = []
+    try:
+        for document_id in ids:
+            document, moment = _cancel(dataset, document_id)
+            cancelled.append(document)
+            remove_chunks(document, older_than=moment)
+    finally:
+        note_documents("stop parsing", dataset, cancelled)
 
 
 @transaction.atomic

@@ -7,7 +7,7 @@ stores are those of the row (see `apps.documents.ingest`); another chunk method 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -20,6 +20,7 @@ from apps.datasets.models import KnowledgeBase
 from apps.datasets.parser_config import deep_merge, defaults_of
 from apps.documents.models import Document
 from apps.documents.selectors import active_tasks, documents_of
+from apps.documents.services.auditing import note_document
 from apps.documents.services.metadata import set_metadata
 from apps.documents.services.parsing import cancel_tasks, forget_chunks, remove_chunks
 from apps.documents.services.rows import locked
@@ -44,22 +45,38 @@ def update_document(*, document: Document, changes: Mapping[str, Any]) -> Docume
     the same request sent again then makes them follow.
     """
     _refuse_counters(document, changes)
-    if "meta_fields" in changes:
-        _replace_metadata(document, changes["meta_fields"])
-    if "name" in changes:
-        _check_name(document, changes["name"])
-        rename_document(document=document, name=changes["name"])
-    given = changes.get("parser_config")
-    if given:
-        configure(document=document, given=given)
-    if "chunk_method" in changes:
-        change_chunk_method(document=document, method=changes["chunk_method"], keep_config=bool(given))
-    if "enabled" in changes:
-        set_enabled(document=document, enabled=bool(integer("enabled", changes["enabled"])))
+    done: list[str] = []
+    try:
+        for field in _apply(document, changes):
+            done.append(field)  # noqa: PERF402 -- a step that fails must leave those before it known
+    finally:
+        if done:
+            note_document("update", document, fields=done)
     current = Document.objects.filter(pk=document.pk, deleted_at__isnull=True).first()
     if current is None:
         raise _gone()
     return current
+
+
+def _apply(document: Document, changes: Mapping[str, Any]) -> Iterator[str]:
+    """Take the steps of an update, and yield the field of each when it is done."""
+    if "meta_fields" in changes:
+        _replace_metadata(document, changes["meta_fields"])
+        yield "meta_fields"
+    if "name" in changes:
+        _check_name(document, changes["name"])
+        rename_document(document=document, name=changes["name"])
+        yield "name"
+    given = changes.get("parser_config")
+    if given:
+        configure(document=document, given=given)
+        yield "parser_config"
+    if "chunk_method" in changes:
+        change_chunk_method(document=document, method=changes["chunk_method"], keep_config=bool(given))
+        yield "chunk_method"
+    if "enabled" in changes:
+        set_enabled(document=document, enabled=bool(integer("enabled", changes["enabled"])))
+        yield "enabled"
 
 
 def _refuse_counters(document: Document, changes: Mapping[str, Any]) -> None:

@@ -219,8 +219,8 @@ def test_an_unknown_dataset(api):
 def test_the_number_of_queries_of_an_update(update, filled, django_assert_num_queries):
     filled(*[{"a": 1}] * 3)
     update({"updates": [{"key": "a", "value": 0}]})
-    with django_assert_num_queries(9):
-        # token with its owner, dataset, ids; a slice: begin, rows, update, values out, values in, commit
+    with django_assert_num_queries(10):
+        # token with its owner, dataset, ids; a slice: begin, rows, update, values out, values in, commit; the audit
         update({"updates": [{"key": "a", "value": 1}]})
 
 
