@@ -12,6 +12,7 @@ from apps.chats.models import Assistant, Message, SearchApp, Session
 from apps.chats.prompt_config import public_names
 from apps.core.clock import milliseconds, timestamps
 from apps.datasets.models import KnowledgeBase
+from apps.datasets.web.wire import stored_dataset_to_wire
 from apps.documents.wire import positions_to_wire
 from ragflow.engine.generation.mind_map import Node
 from ragflow.engine.types import Answer, Passage, Retrieval
@@ -63,38 +64,6 @@ def listed_assistant_to_wire(assistant: Assistant, datasets: Iterable[KnowledgeB
         **assistant_to_wire(assistant),
         "top_k": assistant.top_k,
         "datasets": [stored_dataset_to_wire(dataset) for dataset in datasets],
-    }
-
-
-def stored_dataset_to_wire(dataset: KnowledgeBase) -> dict[str, Any]:
-    """Return a dataset by the contract's stored names, which differ from those of the datasets endpoints."""
-    return {
-        "id": dataset.pk,
-        "avatar": dataset.avatar,
-        "tenant_id": dataset.tenant_id,
-        "name": dataset.name,
-        "language": dataset.language,
-        "description": dataset.description,
-        "embd_id": dataset.embedding_model,
-        "permission": dataset.permission,
-        "created_by": dataset.tenant_id,
-        "doc_num": dataset.document_count,
-        "token_num": dataset.token_count,
-        "chunk_num": dataset.chunk_count,
-        "similarity_threshold": dataset.similarity_threshold,
-        "vector_similarity_weight": dataset.vector_similarity_weight,
-        "parser_id": dataset.chunk_method,
-        "pipeline_id": dataset.pipeline_id,
-        "parser_config": dataset.parser_config,
-        "pagerank": dataset.pagerank,
-        "graphrag_task_id": None,
-        "graphrag_task_finish_at": None,
-        "raptor_task_id": None,
-        "raptor_task_finish_at": None,
-        "mindmap_task_id": None,
-        "mindmap_task_finish_at": None,
-        "status": "1",
-        **timestamps(dataset.created_at, dataset.updated_at),
     }
 
 

@@ -54,3 +54,20 @@ def web_page_of(query: Mapping[str, str]) -> Page | None:
 def descending(query: Mapping[str, str]) -> bool:
     """Read `desc`: only `false` and `False` sort upwards."""
     return query.get("desc", "true").strip() not in {"false", "False"}
+
+
+def web_descending(query: Mapping[str, str]) -> bool:
+    """The same of a list of the web API, where `false` counts in any letter case."""
+    return query.get("desc", "true").strip().lower() != "false"
+
+
+def web_rows(rows: models.QuerySet[_Row], query: Mapping[str, str]) -> tuple[list[_Row], int]:
+    """Return what a list of the web API shows of ordered rows, and how many there are in all.
+
+    Raises as `web_page_of`.
+    """
+    page = web_page_of(query)
+    if page is not None:
+        return list(page.slice(rows)), rows.count()
+    every = list(rows)
+    return every, len(every)

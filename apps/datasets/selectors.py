@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Sum
 
 from apps.accounts.selectors import can_edit, edited_tenant_ids, joined_tenant_ids
 from apps.core.ids import is_id
@@ -68,6 +68,12 @@ def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, Know
 def named(datasets: QuerySet[KnowledgeBase], name: str) -> QuerySet[KnowledgeBase]:
     """Return those with this name in any letter case."""
     return datasets.filter(name_key=name_key(name))
+
+
+def size_of(dataset: KnowledgeBase) -> int:
+    """Return the bytes of a dataset's files."""
+    live = dataset.documents.filter(deleted_at__isnull=True)
+    return int(live.aggregate(total=Sum("size", default=0))["total"])
 
 
 def is_accessible(principal: Principal, *, id: str | None = None, name: str = "") -> bool:  # noqa: A002

@@ -1,0 +1,1 @@
+"""Datasets as the web API (`/v1/kb/...`) has them: the same rows and services under the contract's stored names."""
