@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "embedding": [],
     "quality": [],
     "ingest": [],
+    "metadata": [],
     "serving": [],
 }
 

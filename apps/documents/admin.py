@@ -15,7 +15,7 @@ from apps.core.errors import RagflowError
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.documents.errors import FileNotFound
-from apps.documents.models import Document, File, IngestTask
+from apps.documents.models import Document, File, IngestTask, MetadataValue
 from apps.documents.services import deleting, file_deleting, parsing
 
 
@@ -111,6 +111,26 @@ class DocumentAdmin(admin.ModelAdmin):
             by_dataset[document.dataset].append(document.pk)
         for dataset, ids in by_dataset.items():
             deleting.delete_documents(dataset=dataset, ids=ids)
+
+
+@admin.register(MetadataValue)
+class MetadataValueAdmin(admin.ModelAdmin):
+    """What filters find. It follows the documents' metadata, so it is shown and not changed here."""
+
+    list_display = ("key", "value", "kind", "document", "dataset")
+    list_select_related = ("document", "dataset")
+    list_filter = ("kind",)
+    search_fields = ("key", "value", "document__name", "=document__id")
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
 
 
 @admin.register(IngestTask)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from django.db import connections, models, router
 
-from apps.core.among import among
 from apps.core.ids import is_id
+from apps.core.many import among
 from apps.core.names import name_key
 from apps.core.paging import Page
 from apps.core.principal import Principal

@@ -30,6 +30,7 @@ from apps.accounts.language_models import embedder_for
 from apps.accounts.services.models import note_usage
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
+from apps.documents.extraction import extract
 from apps.documents.models import Document, IngestTask
 from ragflow.engine.docstore.base import ChunkCount, DocStore
 from ragflow.engine.errors import Cancelled, EngineError, ParseError, StoreError
@@ -126,12 +127,17 @@ class _Work:
                 should_stop=self.should_stop,
             )
             for step in steps:
-                if step.message:
-                    self._lines.append(f"{timezone.localtime():%H:%M:%S} {step.message}")
+                if step.stage is Stage.DONE:
+                    self._say(extract(self.document))
+                self._say(step.message)
                 if step.stage is Stage.DONE:
                     self.finish()
                 else:
                     self.report(step)
+
+    def _say(self, message: str) -> None:
+        if message:
+            self._lines.append(f"{timezone.localtime():%H:%M:%S} {message}")
 
     def should_stop(self) -> bool:
         """Tell whether the task is still this attempt's; the row is read twice a second at most."""

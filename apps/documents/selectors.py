@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from apps.core.among import among
 from apps.core.ids import is_id
+from apps.core.many import among
 from apps.core.names import name_key
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, IngestTask

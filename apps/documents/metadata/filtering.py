@@ -15,17 +15,15 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Min, Q, QuerySet
 
-from apps.core.among import among
+from apps.core.many import among, distinct_ids
 from apps.core.wire_profile import profile
+from apps.datasets.engine import doc_store
 from apps.documents.metadata.comparison import Comparer, read_literal
 from apps.documents.metadata.condition import Comparison, Condition
 from apps.documents.metadata.index import equal_hash, hash_of, is_simple
 from apps.documents.models import Document, MetadataValue
-
-MOST_NAMED = 65_536
-"""So many documents a search is told to look at. Where more match, it is told which to leave out, if they are fewer."""
 
 
 class Values(Enum):
@@ -55,11 +53,11 @@ def matching_documents(
     if among_ids is not None:
         found.append(set(among_ids))
     matched = set.intersection(*found)
-    if len(matched) <= MOST_NAMED:
+    most = doc_store().most_named_documents
+    if most is None or len(matched) <= most:
         return Restriction(len(matched), tuple(matched))
     # Those being deleted may still have chunks: they do not match, so they are among those left out.
-    rows = Document.objects.filter(dataset_id__in=dataset_ids).order_by()
-    rest = set(rows.values_list("pk", flat=True)) - matched
+    rest = distinct_ids(Document.objects.filter(dataset_id__in=dataset_ids), "pk") - matched
     if len(rest) < len(matched):
         return Restriction(len(matched), None, tuple(rest))
     return Restriction(len(matched), tuple(matched))
@@ -78,9 +76,7 @@ def restricted(
 
 
 def _ids(dataset_ids: Sequence[str], condition: Condition) -> set[str]:
-    found = [
-        set(rows.values_list("document_id", flat=True)) for rows in _satisfying(dataset_ids, condition, Values.TYPED)
-    ]
+    found = [distinct_ids(rows, "document_id") for rows in _satisfying(dataset_ids, condition, Values.TYPED)]
     if not found:
         return set()
     return set.intersection(*found) if condition.needs_all else set.union(*found)
@@ -155,7 +151,7 @@ def _equal_hashes(comparison: Comparison) -> set[int]:
 
 def different_values(rows: QuerySet[MetadataValue]) -> list[tuple[int, str]]:
     """Return the hash and the JSON of each different value, in the order in which they were first written."""
-    groups = rows.order_by().values("key_hash", "equal_hash", "value_hash").annotate(first=Min("pk"), rows=Count("pk"))
-    firsts = [group["first"] for group in groups]
+    groups = rows.order_by().values("key_hash", "equal_hash", "value_hash").annotate(first=Min("pk"))
+    firsts = list(groups.values_list("first", flat=True))
     found = MetadataValue.objects.filter(among("pk", firsts)).order_by("pk")
     return list(found.values_list("value_hash", "value"))

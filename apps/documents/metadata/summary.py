@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.models import Count, Min, QuerySet
 
-from apps.core.among import among
+from apps.core.many import among
 from apps.documents.metadata.index import STRING, UNCOUNTED, hash_of
 from apps.documents.models import MetadataValue
 
@@ -69,7 +69,7 @@ def summary_of(dataset_id: str, document_ids: Sequence[str] | None = None) -> di
 def _counts(rows: QuerySet[MetadataValue]) -> dict[int, int]:
     """Return how often each different value of each key occurs, by the id of its first row."""
     groups = rows.order_by().values("key_hash", "equal_hash", "value_hash").annotate(first=Min("pk"), count=Count("pk"))
-    return {group["first"]: group["count"] for group in groups}
+    return dict(groups.values_list("first", "count"))
 
 
 def _samples(firsts: Iterable[int]) -> QuerySet[MetadataValue]:

@@ -92,10 +92,11 @@ def _write(documents: Sequence[Document], fields: Sequence[Mapping[str, Any]], k
         MetadataValue.objects.filter(
             document__in=[document.pk for document in documents], key_hash__in=hashes[start : start + _SLICE]
         ).delete()
-    MetadataValue.objects.bulk_create(_rows(documents, keys), batch_size=_SLICE)
+    MetadataValue.objects.bulk_create(rows_of(documents, keys), batch_size=_SLICE)
 
 
-def _rows(documents: Iterable[Document], keys: Collection[str]) -> list[MetadataValue]:
+def rows_of(documents: Iterable[Document], keys: Collection[str] | None = None) -> list[MetadataValue]:
+    """Return what is to be stored of these documents' metadata, or of these keys of it."""
     return [
         MetadataValue(
             dataset_id=document.dataset_id,
@@ -109,5 +110,5 @@ def _rows(documents: Iterable[Document], keys: Collection[str]) -> list[Metadata
         )
         for document in documents
         for entry in entries_of(document.meta_fields)
-        if entry.key in keys
+        if keys is None or entry.key in keys
     ]

@@ -90,6 +90,8 @@ class ChunkCount:
 
 class DocStore(Protocol):
     name: str  # "embedded", "elasticsearch"
+    most_named_documents: int | None
+    """So many document ids a search takes well: where it can, a caller names fewer to leave out. None: any number."""
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
         """Write chunks with their vectors (row i belongs to chunk i), all or none, searchable on return.

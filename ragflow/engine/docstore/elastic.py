@@ -21,6 +21,7 @@ from ragflow.engine.docstore.analysis import clean, name_terms, query_terms
 from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
 from ragflow.engine.docstore.elastic_index import NOT_SHOWN, Index, action_of, chunk_of, key_of
 from ragflow.engine.docstore.elastic_search import (
+    MAX_TERMS_PER_CLAUSE,
     SCAN,
     WINDOW,
     Body,
@@ -54,6 +55,7 @@ class ElasticDocStore:
     """Implements `DocStore` on a server. Threads, processes and forks may share it."""
 
     name = "elasticsearch"
+    most_named_documents: int | None = MAX_TERMS_PER_CLAUSE
 
     def __init__(self, url: str) -> None:
         """Parse the URL (see `Server`); nothing is connected before the first call."""

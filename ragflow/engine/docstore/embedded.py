@@ -51,6 +51,7 @@ class EmbeddedDocStore:
     """Implements `DocStore` on one SQLite file on a local disk. Threads, processes and forks may share it."""
 
     name = "embedded"
+    most_named_documents: int | None = None
 
     def __init__(self, path: Path, *, cache_bytes: int = 512 * 1024 * 1024) -> None:
         """`cache_bytes`: memory for the vectors of recently searched datasets, per process."""

@@ -99,9 +99,9 @@ def _is_value(value: Any) -> bool:
 
 def _texts(value: Any) -> str | list[str]:
     if isinstance(value, str):
-        return value.strip()
+        return value.replace("\0", "").strip()
     if isinstance(value, list):
-        return [element.strip() for element in value if isinstance(element, str) and element.strip()]
+        return [text for element in value if isinstance(element, str) and (text := element.replace("\0", "").strip())]
     return ""
 
 

@@ -191,5 +191,5 @@ def test_a_derived_filter(provider, cited, save, saved, answer, documents_cited,
 
 def test_a_model_that_fails_to_derive_a_filter_restricts_nothing(provider, cited, save):
     save({"method": "auto"})
-    provider.script(*[Reply(status=400)], Reply(text="Weiss."))
+    provider.script(Reply(status=401), Reply(text="Weiss."))
     assert cited() == "bu"

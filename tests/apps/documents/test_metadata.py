@@ -49,7 +49,7 @@ def fields_of(id_: str) -> dict[str, Any]:
     document = Document.objects.get(pk=id_)
     columns = ("key", "kind", "value", "key_hash", "equal_hash", "value_hash", "dataset_id")
     stored = sorted(MetadataValue.objects.filter(document=document).values_list(*columns))
-    fresh = metadata._rows([document], set(document.meta_fields))
+    fresh = metadata.rows_of([document])
     assert stored == sorted(tuple(getattr(row, column) for column in columns) for row in fresh)
     return document.meta_fields
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from apps.documents.metadata import filtering
 from apps.documents.metadata.condition import read_condition
+from apps.documents.metadata.filtering import matching_documents
 from apps.documents.models import Document, MetadataValue
 from apps.documents.services.metadata import set_metadata
 
@@ -217,18 +217,18 @@ def test_a_condition_and_other_restrictions_of_a_list(api, base, filled):
     assert answer["data"]["total"] == 1
 
 
-def test_many_matches_are_found_by_leaving_the_others_out(retrieved, filled, monkeypatch):
-    monkeypatch.setattr(filtering, "MOST_NAMED", 2)
+def test_many_matches_are_found_by_leaving_the_others_out(retrieved, filled, store, monkeypatch):
+    monkeypatch.setattr(type(store), "most_named_documents", 2)
     answer = retrieved(having(("author", "not empty", None)))
     assert found(answer) == "abc"
     assert answer["data"]["matched_docs"] == 3
 
 
-def test_documents_being_deleted_are_not_let_in_by_leaving_others_out(api, dataset, filled, monkeypatch):
-    monkeypatch.setattr(filtering, "MOST_NAMED", 1)
+def test_documents_being_deleted_are_not_let_in_by_leaving_others_out(dataset, filled, store, monkeypatch):
+    monkeypatch.setattr(type(store), "most_named_documents", 1)
     Document.objects.filter(pk=filled["d.txt"]).update(deleted_at="2026-01-01T00:00:00Z")
     condition = read_condition(having(("author", "not empty", None)))
-    assert filled["d.txt"] in filtering.matching_documents([dataset["id"]], condition).excluded_ids
+    assert filled["d.txt"] in matching_documents([dataset["id"]], condition).excluded_ids
 
 
 def test_deleted_documents_have_no_values(api, base, names, filled):
