@@ -96,3 +96,16 @@ class ShareTokenMissing(errors.RagflowError):
     def __init__(self) -> None:
         reference = """AttributeError("'NoneType' object has no attribute 'split'")"""
         super().__init__("`Authorization` can't be empty: name a share token.", reference=reference)
+
+
+class UnknownChannel(errors.BadValue):
+    def __init__(self, name: str) -> None:
+        sentence = f"Invalid channel name: {name}"
+        super().__init__(sentence, reference=repr(ValueError(sentence)))
+
+
+class LoginRefused(errors.RagflowError):
+    """A login through an identity provider came to nothing; the message is what the web page is told."""
+
+    key, code, status = "login_refused", 109, 401
+    data = False

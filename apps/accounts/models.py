@@ -48,6 +48,9 @@ class User(AbstractBaseUser, PermissionsMixin, Record):
     language = models.CharField(max_length=32, default="English", blank=True)
     color_schema = models.CharField(max_length=32, default="Bright", blank=True)
     timezone = models.CharField(max_length=64, default="UTC+8\tAsia/Shanghai", blank=True)
+    login_channel = models.CharField(
+        max_length=32, default="password", editable=False, help_text="How the account was made."
+    )
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField("operator", default=False, help_text="May use the administration pages.")
     session_digest = models.CharField(

@@ -30,6 +30,7 @@ LOGIN_OF_ACCOUNT = Limit("login of account", 20, 300)
 LOGIN_FROM_ADDRESS = Limit("login from address", 300, 300)
 REGISTRATION_FROM_ADDRESS = Limit("registration from address", 100, 600)
 RECOVERY_FROM_ADDRESS = Limit("recovery from address", 100, 600)
+EXTERNAL_LOGIN_FROM_ADDRESS = Limit("external login from address", 200, 600)
 MODEL_CHECKS_OF_TENANT = Limit("model checks of tenant", 60, 60)
 
 
@@ -58,6 +59,17 @@ def failures_count(*limits: tuple[Limit, str]) -> Iterator[None]:
     yield
     for limit, subject in limits:
         RateCounter.objects.filter(key=_key(limit, subject, window_of[limit]), count__gt=0).update(count=F("count") - 1)
+
+
+def is_first_use(text: str, *, seconds: int) -> bool:
+    """Tell whether a text that may be used once is used for the first time. It is remembered for some seconds."""
+    expires_at = datetime.fromtimestamp(time() + seconds, UTC)
+    try:
+        with transaction.atomic():
+            RateCounter.objects.create(key=digest(f"used\0{text}"), count=1, expires_at=expires_at)
+    except IntegrityError:
+        return False
+    return True
 
 
 def _key(limit: Limit, subject: str, window: int) -> str:

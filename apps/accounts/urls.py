@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.accounts.views.external_logins import ExternalLoginViewSet
 from apps.accounts.views.models import ModelViewSet
 from apps.accounts.views.profile import ProfileViewSet
 from apps.accounts.views.recovery import RecoveryViewSet
@@ -12,7 +13,10 @@ from apps.accounts.views.tokens import BoundTokenViewSet, RemoveTokensViewSet, T
 urlpatterns = [
     path("v1/user/register", LoginViewSet.as_view({"post": "register"})),
     path("v1/user/login", LoginViewSet.as_view({"post": "login", "get": "login"})),
-    path("v1/user/login/channels", LoginViewSet.as_view({"get": "channels"})),
+    path("v1/user/login/channels", ExternalLoginViewSet.as_view({"get": "channels"})),
+    path("v1/user/login/<str:channel>", ExternalLoginViewSet.as_view({"get": "begin"})),
+    path("v1/user/oauth/callback/<str:channel>", ExternalLoginViewSet.as_view({"get": "callback"})),
+    path("v1/user/github_callback", ExternalLoginViewSet.as_view({"get": "callback"})),
     path("v1/user/logout", LogoutViewSet.as_view({"get": "logout"})),
     path("v1/user/info", ProfileViewSet.as_view({"get": "info"})),
     path("v1/user/setting", ProfileViewSet.as_view({"post": "setting"})),

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.accounts.identity.channels import Channel
 from apps.accounts.language_models import default_chat_name, default_embedding_name, registry
 from apps.accounts.models import APIToken, IssuedSecret, Membership, Tenant, User
 from apps.core.clock import http_date, milliseconds, timestamps
@@ -24,12 +25,16 @@ def user_to_wire(user: User) -> dict[str, Any]:
         "color_schema": user.color_schema,
         "timezone": user.timezone,
         "last_login_time": http_date(user.last_login or user.created_at),
-        "login_channel": "password",
+        "login_channel": user.login_channel,
         "is_superuser": user.is_superuser,
         **_flags(user),
         "status": "1",
         **timestamps(user.created_at, user.updated_at),
     }
+
+
+def channel_to_wire(channel: Channel) -> dict[str, Any]:
+    return {"channel": channel.name, "display_name": channel.display_name, "icon": channel.icon}
 
 
 def tenant_to_wire(tenant: Tenant) -> dict[str, Any]:

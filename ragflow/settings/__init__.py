@@ -4,6 +4,7 @@ import sys
 
 from ragflow.settings.database import *  # noqa: F403
 from ragflow.settings.env import GIVEN as GIVEN_VARIABLES  # noqa: F401 -- those in the environment
+from ragflow.settings.identity import LOGIN_CHANNELS as LOGIN_CHANNELS
 from ragflow.settings.logs import *  # noqa: F403
 from ragflow.settings.mail import *  # noqa: F403
 from ragflow.settings.models import MODELS as MODELS

@@ -23,10 +23,19 @@ _NICKNAME_LIMIT = 100
 
 
 @transaction.atomic
-def create_account(*, email: str, password: str | None = None, nickname: str = "", is_operator: bool = False) -> User:
+def create_account(
+    *,
+    email: str,
+    password: str | None = None,
+    nickname: str = "",
+    avatar: str | None = None,
+    login_channel: str = "password",
+    is_operator: bool = False,
+) -> User:
     """Create a user together with the tenant that the user owns; both get the same id.
 
-    Without a password the account can only be used by tokens until one is set. `is_operator` opens the admin pages.
+    Without a password the account can only be used by tokens, or through the identity provider that `login_channel`
+    names, until one is set. `is_operator` opens the admin pages.
     Raises InvalidAddress, and AddressTaken for one that has an account.
     """
     email = email.strip()
@@ -34,8 +43,14 @@ def create_account(*, email: str, password: str | None = None, nickname: str = "
         validate_email(email)
     except ValidationError:
         raise InvalidAddress(email) from None
-    nickname = nickname or email.partition("@")[0][:_NICKNAME_LIMIT]
-    user = User(email=email, nickname=nickname, is_staff=is_operator, is_superuser=is_operator)
+    user = User(
+        email=email,
+        nickname=(nickname or email.partition("@")[0])[:_NICKNAME_LIMIT],
+        avatar=avatar,
+        login_channel=login_channel,
+        is_staff=is_operator,
+        is_superuser=is_operator,
+    )
     user.set_password(password)
     return _insert(user)
 

@@ -51,10 +51,6 @@ class LoginViewSet(OpenViewSet):
         address = client_address(http_request(request))
         return session_answer(log_in(email=sent.email, password=sent.password, address=address), "Welcome back!")
 
-    @extend_schema(summary="List the ways to log in besides a password", responses=ANSWER)
-    def channels(self, _request: Request) -> Response:
-        return web_success([])
-
     @extend_schema(summary="Get the key under which clients encrypt passwords", responses=ANSWER)
     def public_key(self, _request: Request) -> Response:
         return web_success({"public_key": passwords.public_key(), "padding": "PKCS1v15"})
