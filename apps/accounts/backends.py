@@ -8,8 +8,9 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from apps.accounts import throttles
+from apps.accounts import audit, throttles
 from apps.accounts.models import User
+from apps.accounts.services.sessions import note_refused_login
 from apps.core.errors import TooManyRequests
 from apps.core.http import client_address
 
@@ -33,8 +34,11 @@ class PasswordBackend(ModelBackend):
                 if user is None:
                     raise _NoMatch
         except _NoMatch:
+            note_refused_login(username or "", "wrong credentials")
             return None
         except TooManyRequests:
             raise PermissionDenied from None  # no other backend is asked, and the form says that nothing matched
         assert isinstance(user, User)
+        audit.acts_as_user(user)
+        audit.record("login", "user", id=user.pk, name=user.email, tenant_id=user.pk, detail={"to": "browser"})
         return user

@@ -73,7 +73,13 @@ def user_by_email(email: str) -> User | None:
 
 def user_by_session(key: str) -> User | None:
     """Return the active user whose live login has this key."""
-    return User.objects.filter(session_digest=digest(key), is_active=True).first()
+    user = user_with_login(key)
+    return user if user is not None and user.is_active else None
+
+
+def user_with_login(key: str) -> User | None:
+    """Return the user whose live login has this key, also one who has been disabled since."""
+    return User.objects.filter(session_digest=digest(key)).first()
 
 
 def user_of(principal: Principal) -> User:

@@ -40,11 +40,11 @@ def caller(request: Request) -> Principal:
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | HttpResponse:
     """Answer any exception of a DRF view with an envelope (the `EXCEPTION_HANDLER` setting)."""
-    answer = errors.answer_to(_translated(exc, context))
+    answer = errors.answer_to(translated(exc, context))
     return Response(answer.body, status=answer.status, headers=dict(answer.headers))
 
 
-def _translated(exc: Exception, context: dict[str, Any]) -> Exception:
+def translated(exc: Exception, context: dict[str, Any]) -> Exception:
     """Return our error for one of DRF's."""
     if isinstance(exc, exceptions.MethodNotAllowed):
         return errors.MethodNotAllowed()

@@ -63,6 +63,9 @@ _REFERENCE_OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
         "dify_key_invalid": Outcome(403),
         "dify_not_found": Outcome(404),
         "dify_failure": Outcome(500),
+        "admin_refused": Outcome(400),
+        "not_administrator": Outcome(403),
+        "wrong_admin_method": Outcome(405),
         # The reference has no such errors, so they keep their honest status.
         "lacks_scope": Outcome(403),
         "too_many_requests": Outcome(429),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.core.files.storage import default_storage
 from django.db import models, transaction
 from django.utils import timezone
 
+from apps.core.errors import ServerFailure
 from apps.core.many import among
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
@@ -83,7 +84,7 @@ def _unused(files: models.QuerySet[File]) -> models.QuerySet[File]:
     return files.filter(links=None)
 
 
-def _purge(hidden: models.QuerySet[File]) -> int:
+def _purge(hidden: Iterable[File]) -> int:
     """Remove bytes and rows. Return how many entries went."""
     purged = []
     for file in hidden:
@@ -96,6 +97,24 @@ def _purge(hidden: models.QuerySet[File]) -> int:
             purged.append(file.pk)
     File.objects.filter(pk__in=purged).delete()
     return len(purged)
+
+
+def delete_tree(*, tenant_id: str) -> int:
+    """Delete everything in a tenant's file manager, and return how many entries there were.
+
+    Documents made from it are to be deleted first. Raises ServerFailure while bytes cannot be removed.
+    """
+    files = File.objects.filter(tenant_id=tenant_id)
+    count = files.count()
+    stored = _unused(files.exclude(location="")).order_by("pk")
+    last = ""
+    while slice_ := list(stored.filter(pk__gt=last)[:_SLICE]):
+        _purge(slice_)
+        last = slice_[-1].pk
+    if files.exclude(location="").exists():
+        raise ServerFailure("Some files could not be removed from the storage.")
+    files.delete()
+    return count
 
 
 def purge_hidden() -> int:

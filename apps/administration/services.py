@@ -1,0 +1,161 @@
+"""What administrators do to users."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.db import transaction
+
+from apps.accounts import audit
+from apps.accounts.errors import UnknownAddress, WrongCredentials
+from apps.accounts.models import Tenant, User
+from apps.accounts.services.accounts import readable_password
+from apps.accounts.services.sessions import StartedSession, authenticate, note_refused_login, start_session
+from apps.administration.errors import FAILED, AdminError, NotAdministrator
+from apps.datasets.models import KnowledgeBase
+from apps.datasets.services import hide_datasets, purge_dataset
+from apps.documents.models import Document
+from apps.documents.services.deleting import delete_documents
+from apps.documents.services.file_deleting import delete_tree
+
+log = logging.getLogger(__name__)
+
+
+def log_in(*, email: str, text: str | None, address: str) -> StartedSession:
+    """Start the session of an administrator; it ends the earlier one. `text` is the base64 text of the password.
+
+    Raises AdminError and TooManyRequests.
+    """
+    user = admitted(email=email, text=text, address=address)
+    return start_session(user=user)
+
+
+def admitted(*, email: str, text: str | None, address: str) -> User:
+    """Return the administrator with this password. Raises AdminError and TooManyRequests."""
+    try:
+        user = authenticate(email=email, text=text, address=address)
+    except UnknownAddress as error:
+        raise AdminError(500, error.message, reference=f"User '{email}' not found") from None
+    except WrongCredentials as error:
+        raise AdminError(500, error.message, reference=error.reference) from None
+    try:
+        require_administrator(user)
+    except NotAdministrator as error:
+        note_refused_login(user.email, error.message)
+        raise AdminError(500, error.message) from None
+    return user
+
+
+def require_administrator(user: User) -> None:
+    """Raise NotAdministrator unless the user is an active superuser."""
+    if not user.is_superuser:
+        raise NotAdministrator
+    if not user.is_active:
+        raise NotAdministrator(f"User {user.email} inactive")
+
+
+def set_password(*, user: User, field: object, keep_login: bool) -> bool:
+    """Set a password as clients send it, and return whether it differs. Logins end, unless one is to be kept.
+
+    Raises BadValue.
+    """
+    text = readable_password("new_password", field)
+    if user.check_encoded_password(text):
+        return False
+    user.set_encoded_password(text)
+    if not keep_login:
+        user.session_digest = None
+    with transaction.atomic():
+        user.save(update_fields=["password", "session_digest", "updated_at"])
+        _record("set password", user)
+    return True
+
+
+@transaction.atomic
+def set_active(*, user: User, active: bool) -> bool:
+    """Let a user in or keep the user and all keys of the tenant out. Return whether that is a change."""
+    if user.is_active == active:
+        return False
+    user.is_active = active
+    user.session_digest = None
+    user.save(update_fields=["is_active", "session_digest", "updated_at"])
+    _record("activate" if active else "deactivate", user)
+    return True
+
+
+@transaction.atomic
+def set_administrator(*, user: User, administrator: bool) -> bool:
+    """Make a user an administrator, or no longer one. Return whether that is a change."""
+    if user.is_superuser == administrator:
+        return False
+    user.is_superuser = user.is_staff = administrator
+    user.save(update_fields=["is_superuser", "is_staff", "updated_at"])
+    _record("grant administration" if administrator else "revoke administration", user)
+    return True
+
+
+# -- deletion ------------------------------------------------------------------------------------------------------
+
+
+def delete_user(*, user: User) -> list[str]:
+    """Delete a deactivated user with everything that is the user's, and return a line per kind of thing.
+
+    Raises AdminError for one who is active or an administrator, and when a store fails: what is left then is still the
+    user's, and the same call goes on with it.
+    """
+    if user.is_active:
+        raise AdminError(FAILED, f"{user.pk} is active and can't be deleted.")
+    if user.is_superuser:
+        raise AdminError(FAILED, "Can't delete the super user.")
+    try:
+        report = [f"{step(user)} {thing}." for thing, step in _STEPS.items()]
+        _delete_rows(user)
+    except Exception as error:  # each store has errors of its own
+        log.exception("The user %s could not be deleted completely", user.pk)
+        text = "An internal error occurred during user deletion. Some operations may have completed."
+        raise AdminError(FAILED, text) from error
+    return report
+
+
+def _delete_datasets(user: User) -> int:
+    datasets = list(KnowledgeBase.objects.filter(tenant_id=user.pk))
+    hide_datasets(datasets)
+    for dataset in datasets:
+        purge_dataset(dataset)
+    if KnowledgeBase.objects.filter(tenant_id=user.pk).exists():
+        raise RuntimeError("Datasets are left.")
+    return len(datasets)
+
+
+def _delete_documents_elsewhere(user: User) -> int:
+    """Delete what the user added to datasets of other tenants."""
+    created = Document.objects.filter(created_by=user.pk, deleted_at__isnull=True)
+    deleted = 0
+    for dataset in KnowledgeBase.objects.filter(pk__in=created.values("dataset")):
+        ids = list(created.filter(dataset=dataset).values_list("pk", flat=True))
+        deleted += delete_documents(dataset=dataset, ids=ids)
+    return deleted
+
+
+def _delete_files(user: User) -> int:
+    return delete_tree(tenant_id=user.pk)
+
+
+_STEPS: dict[str, Callable[[User], int]] = {
+    "datasets with their documents deleted": _delete_datasets,
+    "documents in datasets of others deleted": _delete_documents_elsewhere,
+    "entries of the file manager deleted": _delete_files,
+}
+
+
+@transaction.atomic
+def _delete_rows(user: User) -> None:
+    """Delete the tenant with its chats, searches, keys, models and members, and the user."""
+    Tenant.objects.filter(pk=user.pk).delete()
+    _record("delete", user)
+    user.delete()
+
+
+def _record(action: str, user: User) -> None:
+    audit.record(action, "user", id=user.pk, name=user.email, tenant_id=user.pk)
