@@ -56,14 +56,14 @@ def new_chunk(payload: Mapping[str, Any]) -> NewChunk:
     for field, value in (("important_keywords", keywords), ("questions", questions)):
         if not isinstance(value, list):
             raise DataError(f"`{field}` is required to be a list")
-    return NewChunk(_content(content), _texts("important_keywords", keywords), _questions(questions))
+    return NewChunk(_content(content), texts_of("important_keywords", keywords), _questions(questions))
 
 
 def chunk_changes(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Read what is to change of a chunk: values by field of `engine.types.Chunk`. Raises DataError or BadValue."""
     changes: dict[str, Any] = {}
     if "important_keywords" in payload:
-        changes["keywords"] = _texts("important_keywords", _list(payload, "important_keywords"))
+        changes["keywords"] = texts_of("important_keywords", _list(payload, "important_keywords"))
     if "questions" in payload:
         changes["questions"] = _questions(_list(payload, "questions"))
     if "available" in payload:
@@ -89,7 +89,8 @@ def _list(payload: Mapping[str, Any], field: str) -> list[Any]:
     return value
 
 
-def _texts(field: str, values: list[Any]) -> tuple[str, ...]:
+def texts_of(field: str, values: list[Any]) -> tuple[str, ...]:
+    """Read a list of texts as it is. Raises BadValue for anything else in it."""
     for index, value in enumerate(values):
         if not isinstance(value, str):
             error = TypeError(f"sequence item {index}: expected str instance, {type(value).__name__} found")
@@ -98,7 +99,7 @@ def _texts(field: str, values: list[Any]) -> tuple[str, ...]:
 
 
 def _questions(values: list[Any]) -> tuple[str, ...]:
-    return tuple(text.strip() for text in _texts("questions", values) if text.strip())
+    return tuple(text.strip() for text in texts_of("questions", values) if text.strip())
 
 
 _LARGEST_EDGE = 2**31

@@ -55,6 +55,7 @@ class Document(Record):
     process_begin_at = models.DateTimeField(null=True, blank=True)
     process_duration = models.FloatField(default=0)
     error_class = models.CharField(max_length=64, blank=True, default="")
+    recipe = models.CharField(max_length=64, blank=True, default="", editable=False, help_text="Of the last parsing.")
     chunk_count = models.IntegerField(default=0)
     token_count = models.BigIntegerField(default=0)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -25,6 +25,18 @@ def document_of(dataset: KnowledgeBase, document_id: str) -> Document | None:
     return documents_of(dataset).filter(pk=document_id).first() if is_id(document_id) else None
 
 
+def documents_in(datasets: QuerySet[KnowledgeBase]) -> QuerySet[Document]:
+    """Return the live documents of all these datasets, with the datasets and their tenants."""
+    inside = Document.objects.filter(dataset__in=datasets.order_by(), deleted_at__isnull=True)
+    return inside.select_related("dataset__tenant")
+
+
+def document_in(datasets: QuerySet[KnowledgeBase], document_id: object) -> Document | None:
+    if not isinstance(document_id, str) or not is_id(document_id):
+        return None
+    return documents_in(datasets).filter(pk=document_id).first()
+
+
 def existing_ids(dataset: KnowledgeBase, ids: Iterable[object]) -> set[str]:
     """Return those of the ids that are documents of the dataset."""
     wanted = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
@@ -63,6 +75,7 @@ class DocumentFilter:
     name: str = ""  # equal, in any letter case
     keywords: str = ""  # part of the name, in any letter case
     suffixes: Sequence[str] = ()
+    types: Sequence[str] = ()
     states: Sequence[str] = ()
     created_from: datetime | None = None
     created_before: datetime | None = None
@@ -73,6 +86,7 @@ class DocumentFilter:
             "name_key": name_key(self.name),
             "name_key__contains": name_key(self.keywords),
             "suffix__in": self.suffixes,
+            "type__in": self.types,
             "state__in": self.states,
             "created_at__gte": self.created_from,
             "created_at__lt": self.created_before,

@@ -1,14 +1,39 @@
 from django.urls import path
 
+from apps.core.routes import web_routes
 from apps.documents.views.chunks import ChunkViewSet
 from apps.documents.views.dify import DifyViewSet
 from apps.documents.views.documents import DocumentViewSet
 from apps.documents.views.files import FileViewSet
 from apps.documents.views.metadata import MetadataViewSet
 from apps.documents.views.retrieval import RetrievalViewSet
+from apps.documents.web.chunks import ChunkViewSet as WebChunkViewSet
+from apps.documents.web.documents import DocumentViewSet as WebDocumentViewSet
 
 _DATASET = "api/v1/datasets/<str:dataset_id>"
 _FILE = "api/v1/file"
+
+_WEB_DOCUMENTS = {
+    "upload": {"post": "upload"},
+    "create": {"post": "create"},
+    "list": {"post": "list"},
+    "filter": {"post": "filter"},
+    "infos": {"post": "infos"},
+    "run": {"post": "run"},
+    "rm": {"post": "remove"},
+    "change_status": {"post": "change_status"},
+    "rename": {"post": "rename"},
+    "set_meta": {"post": "set_meta"},
+    "update_metadata_setting": {"post": "describe_metadata"},
+}
+_WEB_CHUNKS = {
+    "create": {"post": "create"},
+    "list": {"post": "list"},
+    "get": {"get": "show"},
+    "set": {"post": "update"},
+    "rm": {"post": "remove"},
+    "switch": {"post": "switch"},
+}
 
 urlpatterns = [
     path(
@@ -52,4 +77,6 @@ urlpatterns = [
         FileViewSet.as_view({"get": "agent_attachment"}),
         name="file-attachment",
     ),
+    *web_routes("document", WebDocumentViewSet, _WEB_DOCUMENTS),
+    *web_routes("chunk", WebChunkViewSet, _WEB_CHUNKS),
 ]

@@ -7,11 +7,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from django.core.files import File
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import F
 
-from apps.core.errors import InvalidArgument, LookupFailed
+from apps.core.errors import Conflict, InvalidArgument, LookupFailed
 from apps.core.ids import new_id
 from apps.core.names import free_name, name_key, taken_among
 from apps.core.principal import Principal
@@ -38,11 +39,15 @@ def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File
     Raises InvalidArgument for a name that cannot be kept, LookupFailed for a dataset that the caller may not change,
     and ServerFailure when the storage is full; then none of the files is kept.
     """
-    for file in files:
-        _check_name(file.name or "")
+    check_names(files)
     dataset = editable_dataset(principal, dataset_id)
     if dataset is None:
         raise _no_dataset(dataset_id)
+    return add_to(dataset=dataset, principal=principal, files=files)
+
+
+def add_to(*, dataset: KnowledgeBase, principal: Principal, files: Sequence[File]) -> Added:  # type: ignore[type-arg]
+    """The same for a dataset that the caller may change, and files with names that can be kept."""
     accepted, refusals = [], []
     for file in files:
         if type_of(file.name or "") is None:
@@ -57,11 +62,26 @@ def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File
     return Added(documents, refusals)
 
 
-def _check_name(name: str) -> None:
-    if not name:
-        raise InvalidArgument("No file selected!")
-    if problem := problem_with(name):
-        raise InvalidArgument(problem)
+def check_names(files: Sequence[File]) -> None:  # type: ignore[type-arg]
+    """Raise InvalidArgument unless every file has a name that can be kept."""
+    for file in files:
+        if not file.name:
+            raise InvalidArgument("No file selected!")
+        if problem := problem_with(file.name):
+            raise InvalidArgument(problem)
+
+
+def add_empty(*, dataset: KnowledgeBase, principal: Principal, name: str) -> Document:
+    """Add a document without content, for chunks that are written by hand. Raises Conflict when its name is in use."""
+    document = draft(dataset, name, 0, principal)
+    document.type = Document.Type.VIRTUAL
+    with undone_on_failure([document.location]):
+        default_storage.save(document.location, ContentFile(b""))
+        with transaction.atomic():
+            insert(dataset, [document])
+            if document.name != name:
+                raise Conflict("Duplicated document name in the same dataset.")
+    return document
 
 
 def _no_dataset(dataset_id: str) -> LookupFailed:

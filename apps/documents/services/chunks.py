@@ -90,6 +90,21 @@ def update_chunk(*, document: Document, chunk: Chunk, changes: Mapping[str, Any]
     raise Conflict("Too many others are changing this chunk at this moment. Try again.")
 
 
+def set_available(*, document: Document, ids: Sequence[str], available: bool) -> int:
+    """Decide whether retrieval considers these chunks of a document, and return how many of them there are.
+
+    Raises LookupFailed when the document has been deleted meanwhile.
+    """
+    with transaction.atomic():
+        row = locked(document)
+        if row is None:
+            raise document_not_found(document.pk)
+        changed = doc_store().set_available(row.dataset_id, row.pk, available, ids)
+        if changed:
+            note_chunks("update", document, count=changed, fields=["available"])
+    return changed
+
+
 def delete_chunks(*, document: Document, ids: Sequence[str] | None) -> int:
     """Delete these chunks of a document, or all when `ids` is None, and return how many there were.
 

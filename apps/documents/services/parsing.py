@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,12 +18,15 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, IngestTask
 from apps.documents.selectors import active_tasks, documents_of
-from apps.documents.services.auditing import note_document_ids, note_documents
+from apps.documents.services.auditing import note_document, note_document_ids, note_documents
 from apps.documents.services.rows import locked
 
 INGEST = "apps.documents.tasks.ingest_document"
 RING_AGAIN_AFTER = timedelta(minutes=5)
 """How long a waiting task relies on its message in the broker."""
+
+_LATER_STAGES = frozenset({"raptor", "graphrag"})  # parts of a configuration that do not change what parsing gives
+_SHORTEST = 0.001  # seconds; a parsed document shows that it took some time
 
 QUEUED_PROGRESS = 0.001  # a queued document counts as being processed: its progress lies between 0 and 1
 
@@ -54,6 +59,10 @@ def _queue(dataset: KnowledgeBase, document_id: str) -> IngestTask | None:
         return None
     if document.state == Document.State.RUNNING:
         raise Conflict("Can't parse document that is currently being processed")
+    return _queue_locked(document, dataset)
+
+
+def _queue_locked(document: Document, dataset: KnowledgeBase) -> IngestTask:
     now = timezone.now()
     task = IngestTask.objects.create(document=document, lease_until=now + RING_AGAIN_AFTER)
     forget_chunks(document)
@@ -63,9 +72,48 @@ def _queue(dataset: KnowledgeBase, document_id: str) -> IngestTask | None:
     document.process_begin_at = now
     document.process_duration = 0
     document.error_class = ""
+    document.recipe = recipe_of(document, dataset)
     document.save()
     enqueue(INGEST, task.pk)
     return task
+
+
+def parse_if_needed(*, document: Document, anew: bool = False) -> None:
+    """Queue a document for parsing unless it is being processed already, or has been in just this way.
+
+    In the latter case its chunks stay as they are by now, also those added, changed or deleted by hand; `anew` makes
+    them go.
+    """
+    with transaction.atomic():
+        row = locked(document)
+        if row is None or row.state == Document.State.RUNNING:
+            return
+        note_document("parse", document)
+        if not anew and row.state == Document.State.DONE and row.recipe == recipe_of(row, document.dataset):
+            _keep_result(row)
+            return
+        task = _queue_locked(row, document.dataset)
+    # What the new task writes is younger.
+    doc_store().delete_document(row.dataset_id, row.pk, older_than=task.created_at.timestamp())
+
+
+def _keep_result(document: Document) -> None:
+    """Show a locked document as parsed at this moment."""
+    now = timezone.now()
+    clock = f"{timezone.localtime(now):%H:%M:%S}"
+    document.process_begin_at = now
+    document.process_duration = _SHORTEST
+    document.progress_message = (
+        f"{clock} Page(0~100000000):  Reused previous task's chunks.\n{clock} Task done ({_SHORTEST}s)."
+    )
+    document.save(update_fields=["process_begin_at", "process_duration", "progress_message", "updated_at"])
+
+
+def recipe_of(document: Document, dataset: KnowledgeBase) -> str:
+    """Return a digest of all that decides what parsing a document gives."""
+    config = {name: value for name, value in document.parser_config.items() if name not in _LATER_STAGES}
+    decisive = [document.suffix, document.location, document.chunk_method, config, dataset.embedding_model]
+    return hashlib.sha256(json.dumps([*decisive, dataset.language], sort_keys=True).encode()).hexdigest()
 
 
 def stop_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> None:
@@ -92,12 +140,27 @@ def _cancel(dataset: KnowledgeBase, document_id: str) -> tuple[Document, float]:
         raise NotFound(f"You don't own the document {document_id}.")
     if document.state not in {Document.State.RUNNING, Document.State.FAIL}:
         raise DataError("Can't stop parsing document with progress at 0 or 1")
+    return document, _cancel_locked(document)
+
+
+def stop_if_running(*, document: Document) -> None:
+    """Cancel the parsing of a document. Raises DataError when it is not being parsed."""
+    with transaction.atomic():
+        row = locked(document)
+        if row is None or row.state != Document.State.RUNNING:
+            raise DataError("Cannot cancel a task that is not in RUNNING status")
+        note_document("stop parsing", document)
+        moment = _cancel_locked(row)
+    remove_chunks(row, older_than=moment)
+
+
+def _cancel_locked(document: Document) -> float:
     cancel_tasks([document])
     forget_chunks(document)
     document.state = Document.State.CANCEL
     document.progress = 0
     document.save()
-    return document, time.time()
+    return time.time()
 
 
 def remove_chunks(document: Document, *, older_than: float) -> None:
