@@ -110,6 +110,10 @@ def measure(documents: int) -> list[Line]:
     dataset = fill(documents)
     print(f"{documents} documents written in {time.perf_counter() - start:.1f} s")
 
+    if connection.vendor == "postgresql":  # which otherwise does it by itself, a little later
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE documents_metadatavalue")
+
     def raw(sql: str, *parameters: Any) -> float:
         def run() -> list[Any]:
             with connection.cursor() as cursor:
@@ -140,7 +144,11 @@ def measure(documents: int) -> list[Line]:
     for name, asked in few:
         milliseconds, found = fastest(lambda asked=asked: matching_documents([dataset], asked))
         rows = sum(ids_of_key(comparison.keys[0], found.matched) for comparison in asked.comparisons)
-        limit = MOST_MILLISECONDS if len(asked.comparisons) == 1 and found.matched * 2 < documents else None
+        limit = (
+            MOST_MILLISECONDS
+            if connection.vendor == "sqlite" and len(asked.comparisons) == 1 and found.matched * 2 < documents
+            else None
+        )
         lines.append(Line(name, found.matched, milliseconds, rows, limit))
     many = condition(("source", "end with", "7"))
     milliseconds, found = fastest(lambda: matching_documents([dataset], many))
