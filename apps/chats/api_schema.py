@@ -144,23 +144,19 @@ PAGE_ASK_WHOLE = _answered(_PAGE_BODY, ENVELOPE, security=SHARED)
 PAGE_RELATED = _answered(
     _body({"question": _TEXT, "search_id": _TEXT}, required=("question",)), ENVELOPE, security=SHARED
 )
+_TRIAL: Schema = {
+    "kb_id": _IDS,
+    "question": _TEXT,
+    "page": {"type": "integer", "default": 1},
+    "size": {"type": "integer", "default": 30},
+    "similarity_threshold": {"type": "number", "default": 0.0},
+    "vector_similarity_weight": {"type": "number", "default": 0.3},
+    "top_k": {"type": "integer", "default": 1024},
+    "search_id": _TEXT,
+}
+TRIAL = _answered(_body(_TRIAL, required=("kb_id", "question")), ENVELOPE)
 PAGE_TRIAL = _answered(
-    _body(
-        {
-            "kb_id": _IDS,
-            "question": _TEXT,
-            "page": {"type": "integer", "default": 1},
-            "size": {"type": "integer", "default": 30},
-            "similarity_threshold": {"type": "number", "default": 0.0},
-            "vector_similarity_weight": {"type": "number", "default": 0.3},
-            "top_k": {"type": "integer", "default": 1024},
-            "highlight": {"type": "boolean"},
-            "search_id": _TEXT,
-        },
-        required=("kb_id", "question"),
-    ),
-    ENVELOPE,
-    security=SHARED,
+    _body({**_TRIAL, "highlight": {"type": "boolean"}}, required=("kb_id", "question")), ENVELOPE, security=SHARED
 )
 _AUDIO: Schema = {"type": "string", "format": "binary"}
 SPEAK = {
@@ -174,3 +170,17 @@ TRANSCRIBE = {
         200: {**_STREAM, "content": {"application/json": {"schema": ENVELOPE}, "text/event-stream": {"schema": _TEXT}}}
     },
 }
+
+_DIALOG: Schema = {
+    "name": _TEXT,
+    "description": _TEXT,
+    "icon": _TEXT,
+    "kb_ids": _IDS,
+    "llm_id": _TEXT,
+    "llm_setting": _OBJECT,
+    "prompt_config": {**_OBJECT, "example": {"system": "Answer from this: {knowledge}", "parameters": []}},
+}
+DIALOG = _body({"dialog_id": _TEXT, **_DIALOG}, required=("prompt_config",))
+DIALOG_IDS = _body({"dialog_ids": _IDS}, required=("dialog_ids",))
+DIALOG_ID = [OpenApiParameter("dialog_id", str, required=True)]
+DIALOG_FILTERS = _query(keywords=str)

@@ -166,13 +166,18 @@ class OpenTrial:
         return await self.search(await search_text(self.turn, self.model))
 
 
-def open_page_trial(principal: Principal, body: Mapping[str, Any]) -> OpenTrial:
-    """Read and check a trial search. What a request leaves out comes from its search app, if it names one."""
+def open_trial(
+    principal: Principal, body: Mapping[str, Any], *, of_own_tenant: bool = False, highlight: bool = False
+) -> OpenTrial:
+    """Read and check a trial search. What a request leaves out comes from its search app, if it names one.
+
+    Raises NotFound, DataError, OperationRefused and BadValue.
+    """
     ids = texts("kb_id", body["kb_id"] or [])
     if not ids:
         raise DataError("Please specify dataset firstly.", data=False)
     saved = _saved_settings(principal, body)
-    known = selectors.askable_datasets(principal, ids, of_own_tenant=True)
+    known = selectors.askable_datasets(principal, ids, of_own_tenant=of_own_tenant)
     if len(known) < len(ids):
         raise OperationRefused("Only owner of dataset authorized for this operation.", data=False)
     settings = _trial_settings(body, saved or SearchSettings(similarity_threshold=0.0))
@@ -182,7 +187,7 @@ def open_page_trial(principal: Principal, body: Mapping[str, Any]) -> OpenTrial:
         search.request,
         page=integer("page", body.get("page") or 1),
         page_size=integer("size", body.get("size") or 30),
-        highlight=bool(body.get("highlight")),
+        highlight=highlight,
     )
     return OpenTrial(
         Turn(question=question_of(body), keyword=settings.keyword, cross_languages=settings.cross_languages),
@@ -191,9 +196,14 @@ def open_page_trial(principal: Principal, body: Mapping[str, Any]) -> OpenTrial:
     )
 
 
+def open_page_trial(principal: Principal, body: Mapping[str, Any]) -> OpenTrial:
+    """The same on a page that embeds a search."""
+    return open_trial(principal, body, of_own_tenant=True, highlight=bool(body.get("highlight")))
+
+
 def _trial_settings(body: Mapping[str, Any], saved: SearchSettings) -> SearchSettings:
     """Return the saved settings with those that the request gives. Raises BadValue."""
-    given = read_settings({key: value for key, value in body.items() if value})
+    given = read_settings({key: value for key, value in body.items() if value or key == "top_k"})
     chosen = {
         "similarity_threshold": "similarity_threshold",
         "vector_similarity_weight": "vector_similarity_weight",

@@ -51,10 +51,11 @@ _SEARCH_APP_COLUMNS = {
 
 def assistants_of(principal: Principal) -> models.QuerySet[Assistant]:
     """Return the live assistants of the caller's tenant; a narrowed token reaches those it names."""
-    return _reachable(principal).filter(deleted_at=None)
+    return all_assistants_of(principal).filter(deleted_at=None)
 
 
-def _reachable(principal: Principal) -> models.QuerySet[Assistant]:
+def all_assistants_of(principal: Principal) -> models.QuerySet[Assistant]:
+    """The same with those that have been deleted."""
     assistants = Assistant.objects.filter(tenant_id=principal.tenant_id)
     return assistants if principal.assistant_ids is None else assistants.filter(pk__in=principal.assistant_ids)
 
@@ -124,7 +125,7 @@ def matching_sessions(
 
 def session_under(principal: Principal, assistant_id: str, session_id: str) -> Session | None:
     """Return a session of one of the caller's assistants, which may be deleted."""
-    assistants = _reachable(principal).filter(pk=assistant_id)
+    assistants = all_assistants_of(principal).filter(pk=assistant_id)
     return Session.objects.filter(pk=session_id, assistant__in=assistants).select_related("assistant").first()
 
 

@@ -142,16 +142,21 @@ def _check_name(others: models.QuerySet[Assistant], name: str, message: str) -> 
 
 
 def _save(assistant: Assistant, datasets: Sequence[KnowledgeBase] | None, conflict: str, *, action: str) -> None:
-    """Write an assistant and, unless None, its datasets. Two requests with one name: the second gets the conflict."""
+    """Write an assistant. Two requests with one name: the second gets the conflict."""
     try:
-        with transaction.atomic():
-            assistant.save()
-            if datasets is not None:
-                assistant.dataset_links.all().delete()
-                AssistantDataset.objects.bulk_create(
-                    AssistantDataset(assistant=assistant, dataset=dataset, position=position)
-                    for position, dataset in enumerate(datasets)
-                )
-            audit.record(action, "chat", id=assistant.pk, name=assistant.name, tenant_id=assistant.tenant_id)
+        write_assistant(assistant, datasets, action=action)
     except IntegrityError:
         raise Conflict(conflict) from None
+
+
+@transaction.atomic
+def write_assistant(assistant: Assistant, datasets: Sequence[KnowledgeBase] | None, *, action: str) -> None:
+    """Write an assistant and, unless None, its datasets. Raises IntegrityError when its name is in use."""
+    assistant.save()
+    if datasets is not None:
+        assistant.dataset_links.all().delete()
+        AssistantDataset.objects.bulk_create(
+            AssistantDataset(assistant=assistant, dataset=dataset, position=position)
+            for position, dataset in enumerate(datasets)
+        )
+    audit.record(action, "chat", id=assistant.pk, name=assistant.name, tenant_id=assistant.tenant_id)

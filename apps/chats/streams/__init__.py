@@ -8,5 +8,6 @@ from apps.chats.streams.chats import router as chats
 from apps.chats.streams.openai import router as openai
 from apps.chats.streams.pages import router as pages
 from apps.chats.streams.speech import router as speech
+from apps.chats.streams.trials import router as trials
 
-ROUTERS = (chats, asks, openai, pages, speech)
+ROUTERS = (chats, asks, openai, pages, speech, trials)
