@@ -72,19 +72,20 @@ class Connection:
     def close(self) -> None:
         self._writer.close()
 
-    async def stream(self, body: object, load: Load) -> None:
-        """Read an event stream to its end."""
+    async def stream(self, body: object, load: Load, ends: bytes = b"[DONE]") -> None:
+        """Read an event stream to the frame that ends it."""
         started = time.perf_counter()
         head = await self._send(body)
         assert b" 200 " in head.split(b"\r\n")[0], head
+        last_chunk = b"0\r\n\r\n" if b"chunked" in head.lower() else b""
         tail, frames = b"", 0
-        while b"[DONE]" not in tail:
+        while ends not in tail or not tail.endswith(last_chunk):
             block = await self._reader.read(65536)
             assert block, "the stream was cut"
             if not frames:
                 load.first.append(time.perf_counter() - started)
             frames += block.count(b"data:")
-            tail = tail[-16:] + block
+            tail = tail[-64:] + block
         load.frames += frames
 
     async def ask(self, body: object, load: Load) -> bytes:
@@ -107,8 +108,10 @@ def model_server() -> Iterator[str]:
     """Run the scripted model server in a process of its own; give its URL."""
     command = [sys.executable, "-m", "tests.tools.model_server", "--tokens", str(TOKENS), "--interval", str(INTERVAL)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        yield process.stdout.readline().strip()
-        process.terminate()
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 # -- streams -------------------------------------------------------------------------------------------------------

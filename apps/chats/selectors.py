@@ -13,7 +13,7 @@ from apps.core.errors import BadValue
 from apps.core.names import name_key
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.selectors import accessible_datasets, datasets_by_id
+from apps.datasets.selectors import datasets_by_id, readable_ids
 
 _TIMES = {
     "create_time": "created_at",
@@ -84,15 +84,15 @@ def matching_assistants(principal: Principal, *, assistant_id: str = "", name: s
 def datasets_of(principal: Principal, assistants: Iterable[Assistant]) -> dict[str, list[KnowledgeBase]]:
     """Return the datasets that each assistant answers from, by its id. Those deleted or withdrawn since are left out.
 
-    One query for all assistants.
+    One query for all assistants; a second one when some datasets are not plainly the caller's own.
     """
-    links = AssistantDataset.objects.filter(
-        assistant__in=list(assistants), dataset__in=accessible_datasets(principal)
-    ).select_related("dataset")
+    rows = AssistantDataset.objects.filter(assistant__in=list(assistants)).select_related("dataset")
+    links = [(row.assistant_id, row.dataset) for row in rows.order_by("position") if row.dataset is not None]
+    allowed = readable_ids(principal, [dataset for _, dataset in links])
     datasets: dict[str, list[KnowledgeBase]] = defaultdict(list)
-    for link in links.order_by("position"):
-        if link.dataset is not None:
-            datasets[link.assistant_id].append(link.dataset)
+    for assistant_id, dataset in links:
+        if dataset.pk in allowed:
+            datasets[assistant_id].append(dataset)
     return datasets
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from django.db.models import Q, QuerySet, Sum
 
@@ -59,10 +59,21 @@ def editable_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | N
 def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
     """Return those of the ids that the caller may read, in their order."""
     wanted = [id_ for id_ in dict.fromkeys(ids) if is_id(id_)]
-    found = owned_datasets(principal).order_by().in_bulk(wanted)
-    if len(found) < len(wanted):  # mostly they are all the caller's own, and then memberships need not be read
-        found |= accessible_datasets(principal).in_bulk([id_ for id_ in wanted if id_ not in found])
-    return {id_: found[id_] for id_ in wanted if id_ in found}
+    found = KnowledgeBase.objects.order_by().in_bulk(wanted)
+    allowed = readable_ids(principal, found.values())
+    return {id_: found[id_] for id_ in wanted if id_ in allowed}
+
+
+def readable_ids(principal: Principal, datasets: Iterable[KnowledgeBase]) -> set[str]:
+    """Return which of these datasets the caller may read. Mostly they are its own, and no query is needed to see it."""
+    live = [dataset for dataset in datasets if dataset.deleted_at is None]
+    if principal.dataset_ids is not None:
+        live = [dataset for dataset in live if dataset.pk in principal.dataset_ids]
+    own = {dataset.pk for dataset in live if dataset.tenant_id == principal.tenant_id}
+    others = [dataset.pk for dataset in live if dataset.pk not in own]
+    if not others:
+        return own
+    return own | set(accessible_datasets(principal).filter(pk__in=others).values_list("pk", flat=True))
 
 
 def named(datasets: QuerySet[KnowledgeBase], name: str) -> QuerySet[KnowledgeBase]:

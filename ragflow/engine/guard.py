@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -34,17 +35,17 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def guarded_transport(limits: httpx2.Limits) -> httpx2.HTTPTransport:
-    return _Transport(limits=limits)
+def guarded_transport(limits: httpx2.Limits, context: ssl.SSLContext) -> httpx2.HTTPTransport:
+    return _Transport(limits, context)
 
 
-def guarded_async_transport(limits: httpx2.Limits) -> httpx2.AsyncHTTPTransport:
-    return _AsyncTransport(limits=limits)
+def guarded_async_transport(limits: httpx2.Limits, context: ssl.SSLContext) -> httpx2.AsyncHTTPTransport:
+    return _AsyncTransport(limits, context)
 
 
 class _Transport(httpx2.HTTPTransport):
-    def __init__(self, *, limits: httpx2.Limits) -> None:
-        self._pool = httpcore2.ConnectionPool(network_backend=_PublicNetwork(), **_pool_options(limits))
+    def __init__(self, limits: httpx2.Limits, context: ssl.SSLContext) -> None:
+        self._pool = httpcore2.ConnectionPool(network_backend=_PublicNetwork(), **_pool_options(limits, context))
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         _ask_for_plain(request)
@@ -58,8 +59,10 @@ class _Transport(httpx2.HTTPTransport):
 
 
 class _AsyncTransport(httpx2.AsyncHTTPTransport):
-    def __init__(self, *, limits: httpx2.Limits) -> None:
-        self._pool = httpcore2.AsyncConnectionPool(network_backend=_AsyncPublicNetwork(), **_pool_options(limits))
+    def __init__(self, limits: httpx2.Limits, context: ssl.SSLContext) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(
+            network_backend=_AsyncPublicNetwork(), **_pool_options(limits, context)
+        )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         _ask_for_plain(request)
@@ -121,9 +124,9 @@ def _compressed(request: httpx2.Request) -> ModelError:
     return ModelError(message, code="MODEL_ERROR")
 
 
-def _pool_options(limits: httpx2.Limits) -> dict[str, Any]:
+def _pool_options(limits: httpx2.Limits, context: ssl.SSLContext) -> dict[str, Any]:
     return {
-        "ssl_context": httpx2.create_ssl_context(),
+        "ssl_context": context,
         "max_connections": limits.max_connections,
         "max_keepalive_connections": limits.max_keepalive_connections,
         "keepalive_expiry": limits.keepalive_expiry,

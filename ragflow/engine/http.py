@@ -12,8 +12,10 @@ import json
 import os
 import random
 import re
+import ssl
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 USER_AGENT = "ragflow-django"
 CONNECT_TIMEOUT = 10.0
+STREAMS_PER_CLIENT = 32
 MAX_ATTEMPTS = 4
 FIRST_DELAY = 0.5  # seconds before the second attempt; doubles with each further one
 RETRYABLE = frozenset({"RATE_LIMIT_EXCEEDED", "SERVER_ERROR", "CONNECTION_ERROR"})
@@ -90,6 +93,7 @@ def _options() -> dict[str, Any]:
     return {
         "headers": {"User-Agent": USER_AGENT},
         "limits": _limits(),
+        "verify": _ssl_context(),
         "mounts": {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # never through a proxy
     }
 
@@ -108,7 +112,9 @@ def blocking_client(guarded: bool) -> httpx2.Client:
     if guarded:
         from ragflow.engine.guard import guarded_transport
 
-        client = httpx2.Client(headers={"User-Agent": USER_AGENT}, transport=guarded_transport(_limits()))
+        client = httpx2.Client(
+            headers={"User-Agent": USER_AGENT}, transport=guarded_transport(_limits(), _ssl_context())
+        )
     else:
         client = httpx2.Client(**_options())
     atexit.register(client.close)
@@ -118,19 +124,54 @@ def blocking_client(guarded: bool) -> httpx2.Client:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=blocking_client.cache_clear)  # two processes must not share a connection
 
+
+@lru_cache(maxsize=1)
+def _ssl_context() -> ssl.SSLContext:
+    import httpx2
+
+    return httpx2.create_ssl_context()  # reading the certificates takes 20 ms
+
+
 _Key = tuple[asyncio.AbstractEventLoop, bool]
-_clients: dict[_Key, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]] = {}
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    http: httpx2.AsyncClient
+    closing: AsyncGenerator[None, None]
+    streams: int = 0
+
+
+_clients: dict[_Key, list[_Client]] = {}
 
 
 async def async_client(endpoint: Endpoint) -> httpx2.AsyncClient:
-    """Return the running event loop's client for this kind of endpoint; it is closed when the loop shuts down."""
-    key = (asyncio.get_running_loop(), endpoint.guarded)
-    if key not in _clients:
-        await _open_client(key)
-    return _clients[key][0]
+    """Return a client of the running event loop for short requests. It is closed when the loop shuts down."""
+    key = _key(endpoint)
+    return (_clients[key][0] if key in _clients else await _open_client(key)).http
 
 
-async def _open_client(key: _Key) -> None:
+@asynccontextmanager
+async def streaming_client(endpoint: Endpoint) -> AsyncIterator[httpx2.AsyncClient]:
+    """Lend a client of the running event loop for an answer that flows.
+
+    A client looks at each of its connections whenever a request begins or ends, so no client gets very many of them.
+    """
+    key = _key(endpoint)
+    free = (client for client in _clients.get(key, ()) if client.streams < STREAMS_PER_CLIENT)
+    client = next(free, None) or await _open_client(key)
+    client.streams += 1
+    try:
+        yield client.http
+    finally:
+        client.streams -= 1
+
+
+def _key(endpoint: Endpoint) -> _Key:
+    return asyncio.get_running_loop(), endpoint.guarded
+
+
+async def _open_client(key: _Key) -> _Client:
     import httpx2
 
     for closed in [other for other in list(_clients) if other[0].is_closed()]:
@@ -138,22 +179,23 @@ async def _open_client(key: _Key) -> None:
     if key[1]:
         from ragflow.engine.guard import guarded_async_transport
 
-        transport = guarded_async_transport(_limits())
-        client = httpx2.AsyncClient(headers={"User-Agent": USER_AGENT}, transport=transport)
+        transport = guarded_async_transport(_limits(), _ssl_context())
+        http = httpx2.AsyncClient(headers={"User-Agent": USER_AGENT}, transport=transport)
     else:
-        client = httpx2.AsyncClient(**_options())
-    closing = _close_with_loop(key, client)
-    _clients[key] = (client, closing)
-    await anext(closing)
+        http = httpx2.AsyncClient(**_options())
+    client = _Client(http, _close_with_loop(key, http))
+    _clients.setdefault(key, []).append(client)
+    await anext(client.closing)
+    return client
 
 
-async def _close_with_loop(key: _Key, client: httpx2.AsyncClient) -> AsyncGenerator[None, None]:
+async def _close_with_loop(key: _Key, http: httpx2.AsyncClient) -> AsyncGenerator[None, None]:
     """Close the client at the end of its loop: asyncio closes suspended generators when it shuts a loop down."""
     try:
         yield
     finally:
         _clients.pop(key, None)
-        await client.aclose()
+        await http.aclose()
 
 
 # -- requests ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,8 +25,16 @@ SPLIT_PATTERN = (
 )
 
 
-@lru_cache(maxsize=1)
+_loading = Lock()
+
+
 def _encoding() -> Encoding:
+    with _loading:  # threads that need the table first read it once: 100 000 lines
+        return _load_once()
+
+
+@lru_cache(maxsize=1)
+def _load_once() -> Encoding:
     from tiktoken import Encoding
     from tiktoken.load import load_tiktoken_bpe
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,10 @@ from ragflow.engine.errors import ModelError
 from ragflow.engine.http import (
     CONNECT_TIMEOUT,
     Endpoint,
-    async_client,
     malformed,
     retry_delay,
     status_error,
+    streaming_client,
     transport_error,
 )
 from ragflow.engine.llm.answer import AnswerReader
@@ -38,6 +38,8 @@ OPTIONS = frozenset(
         "seed", "logit_bias", "response_format", "reasoning_effort", "user",
     }
 )  # fmt: skip
+# What the client library would tell of this machine in seven headers. Nobody asked.
+_HOST_DETAILS = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 PATIENCE = 10.0  # seconds a person waits when the provider asks for it
 DRAIN_TIMEOUT = 0.1  # seconds
 LINE_LIMIT = 8 << 20  # bytes
@@ -83,8 +85,10 @@ class OpenAIChatModel:
         now = asyncio.get_running_loop().time
         deadline = now() + self._first_token_timeout
         answer = AnswerReader(self._endpoint)
-        response = await self._open(self._request(messages, options), deadline)
-        try:
+        async with (
+            streaming_client(self._endpoint) as http,
+            self._opened(http, self._request(messages, options), deadline) as response,
+        ):
             async with aclosing(_frames(self._endpoint, response)) as frames:
                 while not answer.done and (frame := await self._next(frames, deadline)) is not None:
                     for event in answer.read(frame):
@@ -93,8 +97,6 @@ class OpenAIChatModel:
                 await _drain(frames)
             for event in answer.finish():
                 yield event
-        finally:
-            await response.aclose()  # this is also what ends the request upstream when the caller leaves early
 
     def _request(self, messages: Sequence[Message], options: Mapping[str, Any]) -> dict[str, Any]:
         known = {key: value for key, value in options.items() if key in OPTIONS and value is not None}
@@ -104,12 +106,22 @@ class OpenAIChatModel:
         ]
         return {"model": self._model, "messages": written, "stream": True, **known, **self._extra_body}
 
-    async def _open(self, request: dict[str, Any], deadline: float) -> httpx2.Response:
+    @asynccontextmanager
+    async def _opened(
+        self, http: httpx2.AsyncClient, request: dict[str, Any], deadline: float
+    ) -> AsyncIterator[httpx2.Response]:
+        response = await self._open(http, request, deadline)
+        try:
+            yield response
+        finally:
+            await response.aclose()  # this is also what ends the request upstream when the caller leaves early
+
+    async def _open(self, http: httpx2.AsyncClient, request: dict[str, Any], deadline: float) -> httpx2.Response:
         """Return the response once its headers are there. Failed attempts are repeated: nothing was yielded yet."""
         attempts = count(1)
         try:
             async with asyncio.timeout_at(deadline):
-                client = await self._client()
+                client = await self._client(http)
                 while True:
                     try:
                         return await self._ask(client, request)
@@ -151,8 +163,8 @@ class OpenAIChatModel:
         response: httpx2.Response = answer.http_response
         return response
 
-    async def _client(self) -> AsyncOpenAI:
-        """Return an `openai` view of the event loop's one HTTP client: the pool is kept, a view costs microseconds."""
+    async def _client(self, http: httpx2.AsyncClient) -> AsyncOpenAI:
+        """Return an `openai` view of an HTTP client: the pool is kept, a view costs microseconds."""
         if "openai" not in sys.modules:
             await asyncio.to_thread(importlib.import_module, "openai")  # a second of work, off the event loop
         import httpx2
@@ -161,9 +173,10 @@ class OpenAIChatModel:
         return openai.AsyncOpenAI(
             api_key=self._endpoint.api_key or "none",  # it insists on one; servers without keys ignore it
             base_url=self._endpoint.base_url,
-            http_client=await async_client(self._endpoint),
+            http_client=http,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),  # the deadlines here rule the rest
             max_retries=0,
+            default_headers={f"X-Stainless-{detail}": openai.Omit() for detail in _HOST_DETAILS},
         )
 
     async def _next(self, frames: AsyncGenerator[bytes, None], deadline: float) -> bytes | None:
