@@ -13,9 +13,19 @@ from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
-from apps.accounts import services
+from apps.accounts import audit, services, system_settings
 from apps.accounts.catalogue import offered
-from apps.accounts.models import APIToken, IssuedSecret, Membership, ShareToken, Tenant, TenantModel, User
+from apps.accounts.models import (
+    APIToken,
+    AuditEntry,
+    IssuedSecret,
+    Membership,
+    ShareToken,
+    SystemSetting,
+    Tenant,
+    TenantModel,
+    User,
+)
 from apps.accounts.services.models import problem_with
 from apps.accounts.services.sessions import end_session
 from apps.accounts.services.tokens import create_share_token, revoke_share_token
@@ -27,6 +37,29 @@ admin.site.unregister(Group)
 MOST_CHECKED = 5  # models in one request of the browser: each may take a while
 
 
+class Audited(admin.ModelAdmin):
+    """What people change in these pages is in the audit log, too."""
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        self._record("create", obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        self._record("update", obj, message)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for obj in queryset:
+            self._record("delete", obj)
+        return super().log_deletions(request, queryset)
+
+    def _record(self, action: str, obj: models.Model, message: Any = None) -> None:
+        tenant_id = obj.pk if isinstance(obj, User | Tenant) else getattr(obj, "tenant_id", "")
+        detail = {"changes": message} if message else {}  # Django names the fields, not their values
+        kind = str(obj._meta.verbose_name)  # noqa: SLF001
+        audit.record(action, kind, id=str(obj.pk), name=str(obj), tenant_id=tenant_id, detail=detail)
+
+
 class CreateUserForm(AdminUserCreationForm):
     class Meta:
         model = User
@@ -34,7 +67,7 @@ class CreateUserForm(AdminUserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(Audited, DjangoUserAdmin):
     add_form = CreateUserForm
     list_display = ("email", "nickname", "is_active", "is_staff", "last_login", "created_at")
     list_filter = ("is_active", "is_staff")
@@ -75,7 +108,7 @@ class MembershipInline(admin.TabularInline):
 
 
 @admin.register(Tenant)
-class TenantAdmin(admin.ModelAdmin):
+class TenantAdmin(Audited):
     list_display = ("name", "id", "datasets", "members_count", "chat_model", "embedding_model", "created_at")
     search_fields = ("name", "id", "members__email")
     readonly_fields = ("id", "created_at")
@@ -101,7 +134,7 @@ class TenantAdmin(admin.ModelAdmin):
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):
+class MembershipAdmin(Audited):
     list_display = ("user", "tenant", "role", "is_pending", "created_at")
     list_select_related = ("user", "tenant")
     list_filter = ("role", "is_pending")
@@ -135,7 +168,7 @@ class ModelForm(forms.ModelForm):
 
 
 @admin.register(TenantModel)
-class TenantModelAdmin(admin.ModelAdmin):
+class TenantModelAdmin(Audited):
     form = ModelForm
     list_display = ("name", "provider", "type", "tenant", "is_enabled", "used_tokens", "updated_at")
     list_select_related = ("tenant",)
@@ -202,8 +235,12 @@ class TokenForm(forms.ModelForm):
         return cleaned
 
 
-class SecretAdmin(admin.ModelAdmin):
+class SecretAdmin(Audited):
     """Tokens of either kind: issued and revoked here, never edited into something else, shown once."""
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        """Issuing a token has recorded it."""
+        return admin.ModelAdmin.log_addition(self, request, obj, message)
 
     always_readonly: tuple[str, ...] = ("prefix", "last_used_at", "revoked_at", "created_at")
     list_select_related: ClassVar[tuple[str, ...]] = ("tenant",)
@@ -284,3 +321,51 @@ class ShareTokenAdmin(SecretAdmin):
             revoke_share_token(token=token)
         self.message_user(request, "The selected tokens no longer work.")
         return None
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(admin.ModelAdmin):
+    """To be read only."""
+
+    list_display = ("at", "who", "action", "object_kind", "object_name", "object_id", "tenant_id", "address")
+    list_filter = ("action", "object_kind", "actor_kind", "at")
+    search_fields = ("actor_name", "actor_id", "object_name", "object_id", "tenant_id", "address", "request_id")
+    date_hierarchy = "at"
+    list_per_page = 50
+    show_full_result_count = False
+    actions = None
+
+    @admin.display(description="actor", ordering="actor_name")
+    def who(self, entry: AuditEntry) -> str:
+        return entry.actor_name or entry.actor_kind
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
+        return False
+
+
+@admin.register(SystemSetting)
+class SystemSettingAdmin(admin.ModelAdmin):
+    """What administrators have set through the admin API, which checks values."""
+
+    list_display = ("name", "shown", "updated_at")
+    fields = ("name", "shown", "updated_at")
+    search_fields = ("name",)
+
+    @admin.display(description="value")
+    def shown(self, row: SystemSetting) -> str:
+        return system_settings.MASK if row.encrypted_value else row.value
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: SystemSetting | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: SystemSetting | None = None) -> bool:
+        return False

@@ -289,7 +289,7 @@ class AuditEntry(models.Model):
     object_id = models.CharField(max_length=255, blank=True)
     object_name = models.CharField("object", max_length=255, blank=True)
     address = models.CharField(max_length=64, blank=True)
-    request_id = models.CharField("request", max_length=32, blank=True)
+    request_id = models.CharField("request", max_length=64, blank=True)
     detail = models.JSONField(default=dict, blank=True)
 
     objects = AppendOnlyQuerySet.as_manager()

@@ -20,6 +20,7 @@ from apps.core.crypto import decrypt, encrypt
 from apps.core.errors import InvalidArgument, OperationRefused
 
 LONGEST_VALUE = 65_536
+MASK = "********"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def listed(prefix: str = "") -> list[Setting]:
             name,
             "environment" if KNOWN[name].is_fixed else "variable",
             KNOWN[name].data_type,
-            "********" if KNOWN[name].is_secret and text else text,
+            MASK if KNOWN[name].is_secret and text else text,
         )
         for name, text in values(prefix).items()
     ]

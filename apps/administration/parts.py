@@ -10,13 +10,12 @@ from urllib.parse import SplitResult, urlsplit
 from django.conf import settings
 from django.db import connection
 
+from apps.accounts.system_settings import MASK
 from ragflow import health
 from ragflow.heartbeats import heartbeats
 
 SECONDS = 5.0
 """How long a part may take to answer before it counts as not answering."""
-
-MASK = "********"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                 ('object_id', models.CharField(blank=True, max_length=255)),
                 ('object_name', models.CharField(blank=True, max_length=255, verbose_name='object')),
                 ('address', models.CharField(blank=True, max_length=64)),
-                ('request_id', models.CharField(blank=True, max_length=32, verbose_name='request')),
+                ('request_id', models.CharField(blank=True, max_length=64, verbose_name='request')),
                 ('detail', models.JSONField(blank=True, default=dict)),
             ],
             options={
