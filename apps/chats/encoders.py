@@ -11,7 +11,7 @@ from contextlib import aclosing
 from time import time
 from typing import Any
 
-from apps.chats.wire import passage_to_wire, reference_of_answer, reference_to_wire, with_key_hint, with_thoughts
+from apps.chats.wire import passages_of_answer, reference_of_answer, reference_to_wire, with_key_hint, with_thoughts
 from apps.core.errors import answer_to
 from apps.core.sse import DONE, frame
 from ragflow.engine.errors import EngineError, ModelError
@@ -61,6 +61,8 @@ class RagflowCompletion:
             answer = await answer_of(events)
         except ModelError as error:
             return {**PLAIN, "data": self._failed(error_text(error))}
+        if answer.from_rows:
+            return {**PLAIN, "data": self._from_rows(answer)}
         data = {
             "answer": with_thoughts(answer.text, answer.thoughts),
             "reference": reference_of_answer(answer, quote=self._quote),
@@ -95,6 +97,8 @@ class RagflowCompletion:
                             yield self._delta("", solo, start_to_think=True)
                         case ThinkingEnded():
                             yield self._delta("", solo, end_to_think=True)
+                        case Answer(from_rows=True):
+                            yield frame({**self._envelope, "data": self._from_rows(event)})
                         case Answer() if not solo and (event.text or event.thoughts):
                             yield self._final(event)
                         case Answer(audio=audio) if audio:
@@ -121,6 +125,10 @@ class RagflowCompletion:
         if solo:  # there is no final frame then, so the deltas carry this
             data |= {"prompt": "", "created_at": time()}
         return frame({**self._envelope, "data": data})
+
+    def _from_rows(self, answer: Answer) -> dict[str, Any]:
+        reference = reference_of_answer(answer, quote=self._quote)
+        return {"answer": answer.text, "reference": reference, "prompt": answer.prompt, **self._ids}
 
     def _final(self, answer: Answer) -> bytes:
         data = {
@@ -196,21 +204,21 @@ def _hexadecimal(audio: bytes) -> str | None:
 
 
 async def _without_echo(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Leave out the delta of an answer that is not grounded: its final frame carries the text.
+    """Leave out the delta of an answer that is not grounded, or was read from rows: its one frame carries the text.
 
-    Only while nothing was found a delta is held back, until the next event tells.
+    Only while nothing was found, or rows were, a delta is held back, until the next event tells.
     """
-    nothing_found = False
+    may_echo = False
     held: Delta | None = None
     async for event in events:
         if held is not None:
-            if not (isinstance(event, Answer) and not event.grounded):
+            if not (isinstance(event, Answer) and (event.from_rows or not event.grounded)):
                 yield held
             held = None
         if isinstance(event, Retrieved):
-            nothing_found = not event.retrieval.passages
-        if nothing_found and isinstance(event, Delta):
-            held, nothing_found = event, False
+            may_echo = event.from_rows or not event.retrieval.passages
+        if may_echo and isinstance(event, Delta):
+            held, may_echo = event, False
         else:
             yield event
 
@@ -241,7 +249,7 @@ class OpenAICompletion:
             return self._completion(f"**ERROR**: {error_text(error)}", Usage(), 0, [])
         reasoning_tokens = await asyncio.to_thread(count_tokens, answer.thoughts) if answer.thoughts else 0
         content = with_thoughts(answer.text, answer.thoughts)
-        return self._completion(content, answer.usage, reasoning_tokens, _chunks(answer))
+        return self._completion(content, answer.usage, reasoning_tokens, passages_of_answer(answer))
 
     def _completion(
         self, content: str, usage: Usage, reasoning_tokens: int, chunks: list[dict[str, Any]]
@@ -293,7 +301,7 @@ class OpenAICompletion:
     def _last(self, answer: Answer, content: str) -> bytes:
         delta: dict[str, Any] = {"content": None, "reasoning_content": None}
         if self._reference:
-            delta |= {"reference": _chunks(answer), "final_content": content}
+            delta |= {"reference": passages_of_answer(answer), "final_content": content}
         return self._chunk(delta, finish_reason="stop", usage=_usage(answer.usage))
 
     def failure(self, exc: Exception) -> list[bytes]:
@@ -324,7 +332,3 @@ def _usage(usage: Usage) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
-
-
-def _chunks(answer: Answer) -> list[dict[str, Any]]:
-    return [passage_to_wire(passage) for passage in answer.retrieval.passages]

@@ -15,12 +15,14 @@ from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.selectors import metadata_of
+from apps.documents.tables import sheets_in
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.generation.chat import NOTHING
 from ragflow.engine.generation.matching import HybridSimilarity
 from ragflow.engine.rerank.base import Reranker
 from ragflow.engine.retrieval import RetrievalRequest, aretrieve
+from ragflow.engine.tables.sandbox import Sheet
 from ragflow.engine.types import Retrieval
 
 
@@ -33,21 +35,34 @@ class Search:
     reranker: Reranker | None
     request: RetrievalRequest
     filter: MetadataFilter = NO_FILTER
+    has_tables: bool = False  # some dataset holds rows of spreadsheets
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     async def __call__(self, text: str) -> Retrieval:
         if self.request.page_size <= 0:
             return NOTHING
-        request = replace(self.request, question=text)
-        allowed = await self.filter.documents(request.dataset_ids, text, among_ids=request.document_ids)
-        if allowed is not None:
-            ids, excluded = allowed.document_ids, allowed.excluded_ids
-            request = replace(request, document_ids=ids, excluded_document_ids=excluded)
+        request = await self._restricted(text)
         found = await aretrieve(self.store, request, embedder=self.embedder, reranker=self.reranker)
         if found.passages:
             found_in = {passage.chunk.document_id for passage in found.passages}
             self.metadata.update(await in_database(metadata_of, found_in))
         return found
+
+    async def sheets(self, text: str) -> list[Sheet]:
+        """Return the rows of spreadsheets that a question may be answered from."""
+        if not self.has_tables:
+            return []
+        request = await self._restricted(text)
+        excluded = request.excluded_document_ids
+        return await in_database(sheets_in, request.dataset_ids, request.document_ids, excluded_ids=excluded)
+
+    async def _restricted(self, text: str) -> RetrievalRequest:
+        """Return the request for a text, with the documents that the filter lets through."""
+        request = replace(self.request, question=text)
+        allowed = await self.filter.documents(request.dataset_ids, text, among_ids=request.document_ids)
+        if allowed is None:
+            return request
+        return replace(request, document_ids=allowed.document_ids, excluded_document_ids=allowed.excluded_ids)
 
     @property
     def similarities(self) -> HybridSimilarity:
@@ -117,4 +132,5 @@ def search_in(
             candidates=profile().retrieval_candidates,
         ),
         filter=metadata_filter,
+        has_tables=any(dataset.parser_config.get("field_map") for dataset in datasets),
     )

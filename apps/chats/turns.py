@@ -76,6 +76,7 @@ class OpenTurn:
     voice: TextToSpeech | None = None
     session_id: str = ""
     tenant_id: str = ""  # whose model it is
+    reads_tables: bool = False  # spreadsheets are asked by SQL first
     message_id: UUID = field(default_factory=uuid4)
 
 
@@ -205,6 +206,7 @@ def _open(
         voice=_voice(assistant),
         session_id=session_id,
         tenant_id=assistant.tenant_id,
+        reads_tables=True,
     )
 
 
@@ -260,6 +262,7 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
             model=opened.model,
             retrieve=search or find_nothing,
             similarities=search.similarities if search else None,
+            sheets=search.sheets if search and opened.reads_tables else None,
         )
         async with aclosing(events):
             async for event in events:
@@ -267,7 +270,8 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
                 if isinstance(event, Answer):
                     event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
                     await _keep(_exchange(opened, event))
-                    event = replace(event, audio=await _spoken(opened.voice, event.text))  # noqa: PLW2901
+                    voice = None if event.from_rows else opened.voice
+                    event = replace(event, audio=await _spoken(voice, event.text))  # noqa: PLW2901
                 yield event
     except (asyncio.CancelledError, GeneratorExit):
         if said.is_partial:

@@ -17,6 +17,7 @@ from apps.documents.wire import positions_to_wire
 from ragflow.engine.generation.mind_map import Node
 from ragflow.engine.types import Answer, Passage, Retrieval
 
+_OF_A_ROW = frozenset({"document_id", "document_name"})
 _SHORT_CHUNK = ("id", "content", "document_id", "document_name", "dataset_id", "image_id", "positions")
 
 
@@ -107,7 +108,9 @@ def with_thoughts(answer: str, thoughts: str) -> str:
 
 
 def reference_of_answer(answer: Answer, *, quote: bool) -> dict[str, Any]:
-    """Return the reference of an answer: empty unless passages were shown and quoting is on."""
+    """Return the reference of an answer: empty unless passages were shown and quoting is on, or rows were read."""
+    if answer.from_rows:
+        return {"chunks": passages_of_answer(answer), "doc_aggs": _documents(answer.retrieval)}
     if answer.grounded and not (quote and answer.retrieval.passages):
         return {}
     return reference_to_wire(answer.retrieval)
@@ -120,6 +123,14 @@ def reference_to_wire(retrieval: Retrieval) -> dict[str, Any]:
         "chunks": [passage_to_wire(passage) for passage in retrieval.passages],
         "doc_aggs": _documents(retrieval),
     }
+
+
+def passages_of_answer(answer: Answer) -> list[dict[str, Any]]:
+    """Return every passage of an answer; of a row only its document is known."""
+    shown = [passage_to_wire(passage) for passage in answer.retrieval.passages]
+    if not answer.from_rows:
+        return shown
+    return [{key: value if key in _OF_A_ROW else None for key, value in row.items()} for row in shown]
 
 
 def _documents(retrieval: Retrieval) -> list[dict[str, Any]]:

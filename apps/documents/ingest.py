@@ -32,9 +32,11 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.extraction import extract
 from apps.documents.models import Document, IngestTask
+from apps.documents.tables import keep_table
 from ragflow.engine.docstore.base import ChunkCount, DocStore
 from ragflow.engine.errors import Cancelled, EngineError, ParseError, StoreError
 from ragflow.engine.ingest import IngestJob, ingest
+from ragflow.engine.tables.packing import TablePacker
 from ragflow.engine.types import Chunk, Matrix, Progress, Stage
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,7 @@ class _Work:
         self._looked_at = time.monotonic()
         self._reported_at = time.monotonic()
         self._lines: list[str] = []
+        self._table = TablePacker()
 
     @property
     def mine(self) -> QuerySet[IngestTask]:
@@ -124,6 +127,7 @@ class _Work:
                 job,
                 embedder=embedder_for(dataset.embedding_model, dataset.tenant_id),
                 store=cast("DocStore", store),
+                table=self._table,
                 should_stop=self.should_stop,
             )
             for step in steps:
@@ -167,6 +171,7 @@ class _Work:
             if document is None:
                 raise Cancelled("The task is no longer this worker's.")
             _recount(document)
+            keep_table(document, self._table.finish())
             dataset = self.document.dataset
             note_usage(tenant_id=dataset.tenant_id, model=dataset.embedding_model, tokens=document.token_count)
             document.state = Document.State.DONE

@@ -116,6 +116,21 @@ class MetadataValue(models.Model):
         return f"{self.key}: {self.value}"
 
 
+class DocumentTable(models.Model):
+    """The rows of a spreadsheet that was cut by the method `table`, to be asked by SQL.
+
+    Written with the end of a parsing and replaced by the next one, by `apps.documents.tables` alone.
+    """
+
+    document = models.OneToOneField(Document, on_delete=models.CASCADE, primary_key=True, related_name="table")
+    columns = models.JSONField(help_text="id, name and kind of each column.")
+    rows = models.BinaryField(help_text="See ragflow.engine.tables.packing.")
+    row_count = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.row_count} rows of {self.document_id}"
+
+
 class IngestTask(Record):
     """One attempt series to make a document searchable. This row is the truth; the message in the broker only rings.
 

@@ -86,6 +86,10 @@ class InvalidQuery(EngineError):
         self.field = field
 
 
+class SQLRefused(EngineError):
+    """An SQL statement over a spreadsheet cannot be run. The message is for whoever wrote the statement."""
+
+
 # -- generation and ingest -----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from ragflow.engine.embedding.chunks import ChunkEmbedder
 from ragflow.engine.errors import Cancelled
 from ragflow.engine.ids import chunk_id
 from ragflow.engine.parsing import Limits, ParseOptions, parse
+from ragflow.engine.tables.packing import TablePacker
 from ragflow.engine.tokens import count_tokens
 from ragflow.engine.types import Block, Chunk, Notice, Piece, Position, Progress, Stage
 
@@ -51,19 +52,22 @@ def ingest(
     embedder: Embedder,
     store: DocStore,
     limits: Limits | None = None,
+    table: TablePacker | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress]:
     """Make a document searchable; the last Progress is DONE, and then every chunk can be found.
 
     Chunk ids follow from content and document, so running a job again writes the same chunks; those of an earlier run
-    that did not come again are removed at the end, hence a search meanwhile never finds the document empty. To stop,
+    that did not come again are removed at the end, hence a search meanwhile never finds the document empty. The rows of
+    a spreadsheet that is cut by the method `table` go into `table` too, complete when the job is. To stop,
     close the generator or let `should_stop` return True: it is asked between slices and raises Cancelled. The slices
     stored until then stay, each complete in itself; so they do after a ParseError, ModelError or StoreError.
     """
     started, clock = time.time(), time.perf_counter()
-    items = parse(source, job.document_name, options=_parse_options(job.parser_config), limits=limits or Limits())
+    parse_options = _parse_options(job.parser_config, rows=job.method == "table")
+    items = parse(source, job.document_name, options=parse_options, limits=limits or Limits())
     reader = _Reader(items, should_stop)
-    writer = _Writer(job, embedder, store, created_at=started)
+    writer = _Writer(job, embedder, store, table or TablePacker(), created_at=started)
     meter = _Meter(reader, writer)
     if not is_native(job.method):
         yield meter.step(Stage.PARSE, f'The chunk method "{job.method}" cuts like "naive" in this version.')
@@ -115,8 +119,11 @@ class _Reader:
 class _Writer:
     """Turns pieces into stored chunks, a slice at a time."""
 
-    def __init__(self, job: IngestJob, embedder: Embedder, store: DocStore, *, created_at: float) -> None:
+    def __init__(
+        self, job: IngestJob, embedder: Embedder, store: DocStore, table: TablePacker, *, created_at: float
+    ) -> None:
         self._job = job
+        self._table = table
         self._embedder = ChunkEmbedder(embedder, job.document_name, job.parser_config)
         self._store = store
         self._created_at = created_at
@@ -132,8 +139,10 @@ class _Writer:
         return len(self._known)
 
     def add(self, piece: Piece) -> None:
-        """Queue a piece, unless the document had the same text before."""
+        """Queue a piece, unless the document had the same text before. Equal rows of a table stay several rows."""
         identity = chunk_id(piece.text, self._job.document_id)
+        if piece.cells:
+            self._table.add(identity, piece.cells)
         if identity not in self._known:
             self.waiting.append(self._chunk(identity, piece))
             self._known.add(identity)
@@ -203,7 +212,7 @@ def _stop_if(should_stop: Callable[[], bool]) -> None:
         raise Cancelled("The ingest was stopped on request.")
 
 
-def _parse_options(config: Mapping[str, Any]) -> ParseOptions:
+def _parse_options(config: Mapping[str, Any], *, rows: bool) -> ParseOptions:
     """Read the parser's part of a stored configuration; unusable values count as missing."""
     layout = config.get("layout_recognize")
     if isinstance(layout, bool):
@@ -212,6 +221,7 @@ def _parse_options(config: Mapping[str, Any]) -> ParseOptions:
         layout_recognize=layout if isinstance(layout, str) and layout else "DeepDOC",
         pages=_page_ranges(config.get("pages")),
         html4excel=config.get("html4excel") is True,
+        rows=rows,
     )
 
 

@@ -44,6 +44,7 @@ class BlockKind(StrEnum):
     HEADING = "heading"
     TABLE = "table"  # text is HTML: <table>...</table>
     IMAGE = "image"  # text is a caption or what OCR read
+    ROW = "row"  # of a spreadsheet: text is one line per cell, and `cells` holds them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Block:
     kind: BlockKind = BlockKind.TEXT
     level: int = 0  # 1..6 for headings
     positions: tuple[Position, ...] = ()
+    cells: tuple[tuple[str, str], ...] = ()  # (header, text) of a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Piece:
     parent_text: str = ""  # set on child chunks: the whole text of the chunk they were cut from
     keywords: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
+    cells: tuple[tuple[str, str], ...] = ()  # (header, text) of a spreadsheet's row, to be asked by SQL
 
 
 # -- document store ------------------------------------------------------------------------------------------------
@@ -176,6 +179,7 @@ class Retrieved:
     """Before the first token: what the answer may cite. Encoders keep it; it is not a frame of its own."""
 
     retrieval: Retrieval
+    from_rows: bool = False  # as in Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,7 @@ class Answer:
     grounded: bool = True  # False when nothing was retrieved and the configured empty response was given
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by stage
     audio: bytes = b""  # MP3 of its beginning, where the assistant speaks
+    from_rows: bool = False  # True: read from spreadsheets by SQL; each passage stands for a row, naming its document
 
 
 Event = Retrieved | ThinkingStarted | Thinking | ThinkingEnded | Delta | Answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ragflow.engine.chunking import naive
+from ragflow.engine.chunking import naive, table
 from ragflow.engine.chunking.options import ChunkOptions
 from ragflow.engine.types import Block, Piece
 
@@ -12,6 +12,7 @@ __all__ = ["ChunkOptions", "chunk", "is_native"]
 
 METHODS: dict[str, Callable[[Iterable[Block], ChunkOptions], Iterator[Piece]]] = {
     "naive": naive.chunk,
+    "table": table.chunk,
 }
 """Chunk methods by their names in the API. A name that is not here is cut as naive."""
 

@@ -110,6 +110,9 @@ class DocStore(Protocol):
         best first.
         """
 
+    def available_ids(self, dataset_id: str, document_id: str) -> set[str]:
+        """Return the ids of the document's chunks that retrieval considers."""
+
     def set_available(
         self, dataset_id: str, document_id: str, available: bool, chunk_ids: Sequence[str] | None = None
     ) -> int:

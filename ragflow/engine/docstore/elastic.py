@@ -112,6 +112,12 @@ class ElasticDocStore:
                 list(self._bulk(client, undo))
             raise
 
+    def available_ids(self, dataset_id: str, document_id: str) -> set[str]:
+        wanted = [*within(dataset_id, document_id), Term("available", {"value": True})]
+        with self._session() as client:
+            hits = scan(client, self._index.name, [dataset_id], wanted, _source=["chunk_id"])
+            return {hit["_source"]["chunk_id"] for hit in hits}
+
     def set_available(
         self, dataset_id: str, document_id: str, available: bool, chunk_ids: Sequence[str] | None = None
     ) -> int:

@@ -83,6 +83,20 @@ class EmbeddedDocStore:
             for dataset_id, entries in by_dataset.items():
                 write_chunks(connection, dataset_id, list(entries.values()), rows.shape[1])
 
+    def available_ids(self, dataset_id: str, document_id: str) -> set[str]:
+        with self._file.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT chunk.id FROM dataset
+                JOIN document ON document.dataset_no = dataset.no AND document.id = ?
+                JOIN chunk ON chunk.document_no = document.no
+                JOIN vector ON vector.rid = chunk.rid AND vector.available
+                WHERE dataset.id = ?
+                """,
+                (clean(document_id), clean(dataset_id)),
+            ).fetchall()
+        return {chunk_id for (chunk_id,) in rows}
+
     def set_available(
         self, dataset_id: str, document_id: str, available: bool, chunk_ids: Sequence[str] | None = None
     ) -> int:

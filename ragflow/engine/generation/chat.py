@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from time import perf_counter
@@ -23,6 +23,8 @@ from ragflow.engine.generation.research import research
 from ragflow.engine.generation.turn import KNOWLEDGE, Turn
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import estimate_usage
+from ragflow.engine.tables.asking import Found, ask_tables
+from ragflow.engine.tables.sandbox import Sheet
 from ragflow.engine.types import (
     Answer,
     Delta,
@@ -46,9 +48,17 @@ NOTHING = Retrieval(passages=(), total=0, documents=())
 Retrieve = Callable[[str], Awaitable[Retrieval]]
 """Searches the assistant's datasets for a text."""
 
+ReadSheets = Callable[[str], Awaitable[Sequence[Sheet]]]
+"""Reads the spreadsheets of the assistant's datasets that a question may be answered from."""
+
 
 async def chat(
-    turn: Turn, *, model: ChatModel, retrieve: Retrieve, similarities: Similarities | None = None
+    turn: Turn,
+    *,
+    model: ChatModel,
+    retrieve: Retrieve,
+    similarities: Similarities | None = None,
+    sheets: ReadSheets | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Answer a question. The last event of a good turn is an Answer.
 
@@ -57,6 +67,7 @@ async def chat(
     case, this is the one delta, and the model is not asked. Without datasets the model gets the system prompt as it
     stands, and nothing is retrieved.
 
+    With `sheets` the question, just as it was sent, is first answered from their rows, if it can be.
     `similarities` matches sentences to passages when `turn.insert_citations` is set and the model cited nothing.
     Raises MissingParameter before anything else happens, and whatever `retrieve` and the model raise (ModelError).
     Closing the generator or cancelling the task ends the request to the model at once.
@@ -64,6 +75,12 @@ async def chat(
     clock = _Clock()
     retrieval, markers = NOTHING, None
     remarks: list[str] = []
+    if sheets and (found := await ask_tables(turn.question, await sheets(turn.question), model)):
+        clock.lap("sql")
+        yield Retrieved(found.answer.rows, from_rows=True)
+        yield Delta(found.answer.text)
+        yield _rows_answer(turn, found, clock)
+        return
     if turn.has_datasets:
         system_text(turn, "")  # a missing parameter shows before anything is spent
         async with aclosing(_search(turn, model, retrieve, clock)) as events:
@@ -209,6 +226,19 @@ async def _cited(turn: Turn, prompt: Prompt, speech: _Speech, similarities: Simi
     except EngineError as error:
         logger.warning("Citations were left out: %s", error)
         return plain
+
+
+def _rows_answer(turn: Turn, found: Found, clock: _Clock) -> Answer:
+    return Answer(
+        text=found.answer.text,
+        thoughts="",
+        retrieval=found.answer.rows,
+        cited=tuple(range(len(found.answer.rows.passages))),
+        usage=found.usage,
+        prompt=f"### Query:\n{turn.question}\n\n### SQL:\n{found.sql}",
+        timings=clock.seconds,
+        from_rows=True,
+    )
 
 
 async def _empty_answer(turn: Turn, retrieval: Retrieval, clock: _Clock) -> Answer:

@@ -22,9 +22,10 @@ MAX_FIELD = 10_000_000  # characters; the module's own limit of 131072 refuses h
 def read(source: Source) -> Iterator[Block | Notice]:
     text = read_text(source)
     csv.field_size_limit(MAX_FIELD)  # one setting for the process, and nothing else in it reads CSV
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator_of(text))
+    separator = "\t" if source.extension == "txt" else separator_of(text)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        yield from row_blocks(rows, as_tables=source.options.html4excel)
+        yield from row_blocks(source, rows)
     except csv.Error as error:
         raise MalformedFile(f"{source.name} is not valid CSV: {error} at line {rows.line_num}.") from error
 

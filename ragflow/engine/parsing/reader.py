@@ -9,6 +9,7 @@ import errno
 import logging
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ragflow.engine.errors import EngineError, LimitExceeded, MalformedFile, UnsupportedFormat
@@ -93,7 +94,7 @@ def parse(
 
 def read(source: Source) -> Iterator[Block | Notice]:
     """Yield what the reader of the source's format finds, without blank blocks."""
-    reader = READERS.get(source.extension)
+    reader = csv.read if source.options.rows and source.extension == "txt" else READERS.get(source.extension)
     if reader is None:
         raise UnsupportedFormat(_unsupported(source))
     size = source.path.stat().st_size
@@ -122,7 +123,11 @@ def _storable(items: Iterator[Block | Notice]) -> Iterator[Block | Notice]:
             continue
         text = UNSTORABLE.sub("", item.text)
         if text.strip():
-            yield item if text == item.text else Block(text, item.kind, item.level, item.positions)
+            yield item if text == item.text else replace(item, text=text, cells=_storable_cells(item))
+
+
+def _storable_cells(block: Block) -> tuple[tuple[str, str], ...]:
+    return tuple((UNSTORABLE.sub("", header), UNSTORABLE.sub("", text)) for header, text in block.cells)
 
 
 def _damaged(source: Source) -> MalformedFile:

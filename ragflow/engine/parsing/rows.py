@@ -1,4 +1,4 @@
-"""Rows of spreadsheets and CSV files as blocks: one line per row, or HTML tables of a dozen rows."""
+"""Rows of spreadsheets and CSV files as blocks: one line per row, HTML tables of a dozen rows, or the cells."""
 
 from __future__ import annotations
 
@@ -6,25 +6,53 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from ragflow.engine.errors import MalformedFile
+from ragflow.engine.parsing.source import Source
 from ragflow.engine.parsing.tables import grid_html
-from ragflow.engine.types import Block, BlockKind
+from ragflow.engine.types import Block, BlockKind, Notice
 
 TABLE_ROWS = 12
 DEFAULT_SHEET_NAME = re.compile(
     r"(sheet|tabelle|feuil|feuille|hoja|foglio|planilha|лист|シート|工作表|表格)\s*\d*", re.IGNORECASE
 )
 
+UNNAMED = frozenset({"id", "_id", "index", "idx"})
+"""Columns that only number the rows: they are left out of a table's rows."""
+
 Row = list[str]
 
 
-def row_blocks(rows: Iterable[Row], *, sheet: str = "", as_tables: bool = False) -> Iterator[Block]:
-    """Yield the blocks of one sheet. The first row that is not empty holds the headers."""
+def row_blocks(source: Source, rows: Iterable[Row], *, sheet: str = "") -> Iterator[Block | Notice]:
+    """Yield the blocks of one sheet as the source's options say. The first row that is not empty holds the headers."""
     filled = (row for row in rows if any(cell.strip() for cell in row))
     headers = next(filled, None)
     if headers is None:
         return
+    if source.options.rows:
+        yield from _cells(source, headers, filled)
+        return
     named = "" if DEFAULT_SHEET_NAME.fullmatch(sheet.strip()) else sheet.strip()
-    yield from _tables(headers, filled, sheet) if as_tables else _lines(headers, filled, named)
+    yield from _tables(headers, filled, sheet) if source.options.html4excel else _lines(headers, filled, named)
+
+
+def _cells(source: Source, headers: Row, rows: Iterator[Row]) -> Iterator[Block | Notice]:
+    """Yield each row with its cells. Rows of another width are skipped; MalformedFile for two columns of one name."""
+    names = [_flat(header) for header in headers]
+    for name in filter(None, names):
+        if names.count(name) > 1:
+            raise MalformedFile(f"{source.name} has two columns called {name!r}. Rename one of them.")
+    named = [(place, name) for place, name in enumerate(names) if name.lower() not in UNNAMED]
+    skipped = 0
+    for row in rows:
+        if len(row) != len(names):
+            skipped += 1
+            continue
+        cells = tuple(
+            (name or f"Column {place + 1}", row[place].strip()) for place, name in named if name or row[place].strip()
+        )
+        yield Block("\n".join(f"- {name}: {_flat(text)}" for name, text in cells if text), BlockKind.ROW, cells=cells)
+    if skipped:
+        yield Notice(f"{skipped} rows of {source.name} were skipped: they do not have {len(names)} cells.")
 
 
 def _lines(headers: Row, rows: Iterator[Row], sheet: str) -> Iterator[Block]:

@@ -33,6 +33,7 @@ class ParseOptions:
     layout_recognize: str = "DeepDOC"  # "Plain Text": the text layer only, without positions, tables and OCR
     pages: tuple[tuple[int, int], ...] | None = None  # PDF pages to read: inclusive ranges, counted from 1
     html4excel: bool = False  # spreadsheets and CSV as HTML tables of 12 rows instead of one line per row
+    rows: bool = False  # spreadsheets, CSV and tab-separated text as blocks of kind ROW
 
     @property
     def plain_text(self) -> bool:

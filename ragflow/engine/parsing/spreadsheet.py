@@ -27,7 +27,7 @@ def read(source: Source) -> Iterator[Block | Notice]:
     _check(source)
     with closing(_rows_by_sheet(source)) as numbered:
         for (_, sheet), rows in groupby(numbered, key=lambda item: item[0]):
-            yield from row_blocks((row for _, row in rows), sheet=sheet, as_tables=source.options.html4excel)
+            yield from row_blocks(source, (row for _, row in rows), sheet=sheet)
 
 
 def _check(source: Source) -> None:

@@ -6,7 +6,7 @@ from ragflow.engine.chunking import ChunkOptions, chunk, is_native
 from ragflow.engine.tokens import count_tokens
 from ragflow.engine.types import Block, BlockKind, Piece, Position
 
-PLAIN, TEXT, HEADING, TABLE, IMAGE = BlockKind
+PLAIN, TEXT, HEADING, TABLE, IMAGE, *_ = BlockKind
 
 
 def cut(*blocks, method="naive", **options):

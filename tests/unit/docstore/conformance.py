@@ -131,6 +131,7 @@ class DocStoreConformance:
         assert store.delete_dataset("nowhere") == 0
         assert store.set_available("nowhere", "doc", False) == 0
         assert store.document_ids("nowhere") == set()
+        assert store.available_ids("nowhere", "doc") == set()
         assert store.vectors(["nowhere"], ["x"]) == {}
         store.rename_document("nowhere", "doc", "name")
         assert len(ask(store, "anything", unit(0))) == 0
@@ -301,6 +302,14 @@ class DocStoreConformance:
         assert listed(store) == ["new"]
         assert store.delete_document("data", "doc").chunks == 1
         assert store.document_ids("data") == {"doc2"}
+
+    def test_available_chunks_of_a_document(self, store: DocStore) -> None:
+        on, off = make("on"), make("off")
+        put(store, on, off, make("elsewhere", document="doc2"), make("foreign", dataset="other"))
+        store.set_available("data", "doc", False, [off.id])
+        assert store.available_ids("data", "doc") == {on.id}
+        store.delete_chunks("data", "doc", [on.id])
+        assert store.available_ids("data", "doc") == set()
 
     def test_many_chunks_are_deleted_completely(self, store: DocStore) -> None:
         chunks = [make(f"chunk {n}", document=f"doc{n % 2}") for n in range(900)]

@@ -10,7 +10,7 @@ from ragflow.engine.parsing import Limits, ocr
 from ragflow.engine.types import BlockKind
 from tests.unit.parsing import samples
 
-PLAIN, TEXT, HEADING, TABLE, IMAGE = BlockKind
+PLAIN, TEXT, HEADING, TABLE, IMAGE, *_ = BlockKind
 
 needs_tesseract = pytest.mark.skipif(not ocr.available(), reason="tesseract is not installed")
 

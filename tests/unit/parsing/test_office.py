@@ -13,7 +13,7 @@ from ragflow.engine.parsing.workbook_rows import shown
 from ragflow.engine.types import BlockKind, Position
 from tests.unit.parsing import samples
 
-PLAIN, TEXT, HEADING, TABLE, IMAGE = BlockKind
+PLAIN, TEXT, HEADING, TABLE, IMAGE, *_ = BlockKind
 CITIES = (
     "<table>\n<tr><th>City</th><th>Population</th><th>Founded</th></tr>\n"
     "<tr><td>Lisbon</td><td>545000</td><td>1256</td></tr>\n<tr><td>Porto</td><td>232000</td><td>417</td></tr>\n</table>"

@@ -9,7 +9,7 @@ from ragflow.engine.parsing import Limits, ocr, parse
 from ragflow.engine.types import Block, BlockKind, Notice
 from tests.unit.parsing import samples
 
-PLAIN, TEXT, HEADING, TABLE, IMAGE = BlockKind
+PLAIN, TEXT, HEADING, TABLE, IMAGE, *_ = BlockKind
 WIDTH, HEIGHT = 595, 842
 
 needs_tesseract = pytest.mark.skipif(not ocr.available(), reason="tesseract is not installed")

@@ -11,7 +11,7 @@ from ragflow.engine.parsing.text import decode, join_lines
 from ragflow.engine.types import BlockKind
 from tests.unit.parsing import samples
 
-PLAIN, TEXT, HEADING, TABLE, IMAGE = BlockKind
+PLAIN, TEXT, HEADING, TABLE, IMAGE, *_ = BlockKind
 
 
 NUMBERS = (
