@@ -12,7 +12,7 @@ from ragflow.cli.errors import CommandFailed
 from ragflow.cli.grammar import Rule, Statement
 
 _PREFIX = "BENCHMARK <concurrency:number> <iterations:number>"
-_OWN = ("concurrency", "iterations")
+_MOST_THREADS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ def rule_for(rule: Rule) -> Rule:
 def benchmark(ctx: Context, statement: Statement, *, concurrency: int, iterations: int) -> None:
     if concurrency == 0:
         raise CommandFailed("Concurrency must be greater than 0")
+    if concurrency > _MOST_THREADS:
+        raise CommandFailed(f"Concurrency must be at most {_MOST_THREADS}")
     begun = time.perf_counter()
     with ThreadPoolExecutor(concurrency) as pool:
         tallies = list(pool.map(lambda _: _repeat(ctx, statement, iterations), range(concurrency)))

@@ -20,7 +20,7 @@ class Context:
     datasets: dict[str, str] | None = None  # ids by name, once looked up; None: they are looked up each time
 
     def call(self, failure: str, method: str, path: str, **request: Any) -> Answer:
-        """Send a request of the client's mode. Raises CommandFailed, which begins with `failure`, unless it succeeds."""
+        """Send a request of the client's mode. Raises CommandFailed, with `failure` first, unless it succeeds."""
         return succeeded(self.client.call(method, path, **request), failure)
 
     def show(self, data: Any, *, without: Sequence[str] = ()) -> None:

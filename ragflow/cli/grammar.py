@@ -1,7 +1,7 @@
 """The statements: each is a row of words and slots, and the rows together are the grammar.
 
-A slot is written `name:kind` in angle brackets: `DROP DATASET <dataset:string>`. Kinds are `string`, `strings` (names in
-one string), `word`, `words` (with commas between) and `number`.
+A slot is written `name:kind` in angle brackets: `DROP DATASET <dataset:string>`. Kinds are `string`, `strings` (names
+in one string), `word`, `words` (with commas between) and `number`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _KINDS = {
     "words": "a word",
     "number": "a number",
 }
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _SECRETS = frozenset({"password", "key"})
 
 
@@ -58,7 +59,7 @@ class Statement:
     @property
     def holds_secret(self) -> bool:
         """Whether it must not be kept or shown."""
-        return not _SECRETS.isdisjoint(self.values) and self.rule.name != "DROP KEY OF"
+        return not _SECRETS.isdisjoint(self.values)
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -97,7 +98,7 @@ class _Reading:
             return self._takes_keyword(symbol)
         kind = slot["kind"]
         text = self._takes(Kind.STRING if kind.startswith("string") else Kind.WORD)
-        if text is None or (kind == "number" and not (text.isascii() and text.isdigit())):
+        if text is None or (kind == "number" and not _NUMBER.fullmatch(text)):
             return self._misses(_KINDS[kind], back=text is not None)
         value: Any = text
         if kind == "number":

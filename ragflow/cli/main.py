@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import io
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+import httpx2
 
 from ragflow.cli import common, shell
 from ragflow.cli.client import Client
@@ -79,15 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     After `command ...` that is 0 in every case, as clients of the contract expect; after `-c` it tells how it went.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal cannot show stays readable
     try:
         start = start_of(sys.argv[1:] if arguments is None else arguments)
-    except OSError as error:
+        client = Client(start.host, start.port, start.mode, public_key=start.public_key)
+    except (OSError, UnicodeDecodeError) as error:
         _write(f"Error: the public key cannot be read: {error}")
         return _MISUSED
-    except _InvalidOptions:
+    except (_InvalidOptions, httpx2.InvalidURL):
         _write(_INVALID)
         return _DONE
-    client = Client(start.host, start.port, start.mode, public_key=start.public_key)
     context = Context(client, _write, getpass.getpass, time.sleep)
     try:
         status = _prompt(context, start) if start.statement is None else _single(context, start, start.statement)

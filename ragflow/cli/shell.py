@@ -23,7 +23,7 @@ HISTORY_FILE = Path("~/.ragflow_cli_history")
 _HISTORY_LENGTH = 1000
 _HELP = frozenset({"?", "h", "help"})
 _QUIT = frozenset({"q", "quit", "exit"})
-_MAY_HOLD_SECRET = re.compile(r"password|provider|\buser\b", re.IGNORECASE)
+_MAY_HOLD_SECRET = re.compile(r"password|provider|\b(?:user|key)\b", re.IGNORECASE)
 
 
 def converse(ctx: Context, *, read: Callable[[str], str], remember: Callable[[str], None]) -> None:
@@ -88,6 +88,9 @@ def execute(ctx: Context, statement: Statement) -> bool:
         run(ctx, statement)
     except (CommandFailed, LoginFailed) as error:
         ctx.write(str(error))
+        return False
+    except (LookupError, TypeError, AttributeError, ValueError) as error:  # another server, another shape of data
+        ctx.write(f"Error: the server's answer has an unexpected form ({type(error).__name__}: {error})")
         return False
     return True
 
