@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
@@ -35,7 +37,7 @@ class AdminSession(BaseAuthentication):
 
 class IsAdministrator(BasePermission):
     def has_permission(self, request: Request, view: object) -> bool:
-        require_administrator(request.user)
+        require_administrator(cast("User", request.user))
         return True
 
 

@@ -89,8 +89,8 @@ def _database() -> dict[str, Any]:
 
 def _storage() -> dict[str, Any]:
     kind = "s3" if settings.STORAGE_URL.startswith("s3:") else "file"
-    options: Any = settings.STORAGES["default"].get("OPTIONS", {})
-    url = urlsplit(options.get("endpoint_url", "") if kind == "s3" else "")
+    storage: Any = settings.STORAGES["default"]
+    url = urlsplit(storage["OPTIONS"].get("endpoint_url", "") if kind == "s3" else "")
     return {
         "name": kind,
         "type": "file_store",

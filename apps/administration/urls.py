@@ -13,7 +13,8 @@ from apps.administration.views.users import UserViewSet
 
 
 def admin(route: str, view: Any) -> URLPattern:
-    return path(f"{PATH.lstrip('/')}/{route}", view)
+    pattern: URLPattern = path(f"{PATH.lstrip('/')}/{route}", view)
+    return pattern
 
 
 urlpatterns = [

@@ -41,7 +41,7 @@ def new_user_to_wire(user: User) -> dict[str, Any]:
         "id": user.pk,
         "email": user.email,
         "nickname": user.nickname,
-        "login_channel": "password",
+        "login_channel": user.login_channel,
         "is_superuser": user.is_superuser,
     }
 

@@ -30,7 +30,7 @@ from apps.datasets.selectors import named, owned_datasets
 from apps.datasets.services import create_dataset
 from ragflow.management.ingestion import Outcome, Source, ingest_all, sources
 
-EMAIL = "admin@ragflow.localhost"
+EMAIL: str = settings.DEFAULT_SUPERUSER_EMAIL
 DATASET = "Documentation"
 ASSISTANT = "Docs assistant"
 QUESTION = "What happens to a document when its worker is killed?"
@@ -105,13 +105,14 @@ def _administrator(say: Say) -> tuple[Principal, str]:
     user = user_by_email(EMAIL)
     if user is not None:
         return principal_of_user(user), ""
-    password = secrets.token_urlsafe(12)
-    user = create_account(email=EMAIL, password=password, nickname="Administrator", is_operator=True)
+    password = settings.DEFAULT_SUPERUSER_PASSWORD or secrets.token_urlsafe(12)
+    nickname = settings.DEFAULT_SUPERUSER_NICKNAME
+    user = create_account(email=EMAIL, password=password, nickname=nickname, is_operator=True)
     issued = create_token(tenant=Tenant.objects.get(pk=user.pk), name="first start", created_by=user)
     # Said before the transaction commits: whoever interrupts this has either seen them or will get others.
     say("Shown this once:")
     say(f"  administrator  {EMAIL}")
-    say(f"  password       {password}")
+    say(f"  password       {'that of the environment' if settings.DEFAULT_SUPERUSER_PASSWORD else password}")
     say(f"  API token      {issued.secret}")
     return principal_of_user(user), issued.secret
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
@@ -13,7 +16,7 @@ from apps.accounts import audit, passwords, selectors, system_settings, throttle
 from apps.accounts.errors import AddressTaken, InvalidAddress, RegistrationClosed, WrongCredentials
 from apps.accounts.models import Membership, Tenant, User
 from apps.accounts.schemas import Registration
-from apps.core.errors import BadValue
+from apps.core.errors import BadValue, Conflict
 
 RESERVED_ADDRESS = "admin@ragflow.io"
 """The administrator's address on servers of the contract. Nobody may take it, or log in with it here."""
@@ -53,6 +56,32 @@ def create_account(
     )
     user.set_password(password)
     return _insert(user)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAdministrator:
+    user: User
+    password: str  # made up, or the one in the environment
+
+
+def ensure_administrator() -> NewAdministrator | None:
+    """Create the administrator that the environment describes; nothing happens if there is an active one already.
+
+    Raises InvalidAddress, and Conflict when the address is somebody's or all administrators are deactivated.
+    """
+    administrators = User.objects.filter(is_superuser=True)
+    if administrators.filter(is_active=True).exists():
+        return None
+    if administrators.exists():
+        raise Conflict("No administrator is active. Activate one with `manage.py shell`, or make another.")
+    password = settings.DEFAULT_SUPERUSER_PASSWORD or secrets.token_urlsafe(12)
+    user = create_account(
+        email=settings.DEFAULT_SUPERUSER_EMAIL,
+        password=password,
+        nickname=settings.DEFAULT_SUPERUSER_NICKNAME,
+        is_operator=True,
+    )
+    return NewAdministrator(user, password)
 
 
 def register(*, data: Registration, address: str) -> User:

@@ -18,8 +18,8 @@ from apps.core.rest import ResourceViewSet
 class AdminViewSet(ResourceViewSet):
     """For administrators who have logged in."""
 
-    authentication_classes = (AdminSession,)
-    permission_classes = (IsAdministrator,)
+    authentication_classes: Any = (AdminSession,)
+    permission_classes: Any = (IsAdministrator,)
 
     def get_exception_handler(self) -> Callable[..., Any]:
         return exception_handler

@@ -33,9 +33,17 @@ class Command(BaseCommand):
             "--demo", action="store_true", help="Also make an administrator, a token, and an assistant over the docs."
         )
 
-    def handle(self, *args: Any, demo: bool, **options: Any) -> None:
+        parser.add_argument(
+            "--init-superuser",
+            action="store_true",
+            help="Make an administrator if there is none (see DEFAULT_SUPERUSER_EMAIL).",
+        )
+
+    def handle(self, *args: Any, demo: bool, init_superuser: bool, **options: Any) -> None:
         port = _free_port()
         self._migrate()
+        if init_superuser or (settings.DEFAULT_SUPERUSER_PASSWORD and not demo):
+            self._make_administrator()
         found = self._seed() if demo else None
         connections.close_all()
         self.stdout.write("Starting…")
@@ -56,6 +64,18 @@ class Command(BaseCommand):
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             self.stdout.write("Preparing the database…")
             call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+
+    def _make_administrator(self) -> None:
+        from apps.accounts.services.accounts import ensure_administrator
+        from apps.core.errors import RagflowError
+
+        try:
+            made = ensure_administrator()
+        except RagflowError as error:
+            raise CommandError(error.message) from None
+        if made is not None:
+            shown = "that of the environment" if settings.DEFAULT_SUPERUSER_PASSWORD else made.password
+            self.stdout.write(f"Administrator {made.user.email}, password (shown this once): {shown}")
 
     def _seed(self) -> Demo | None:
         from ragflow.management.demo import seed  # what it needs takes a while to import

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from apps.accounts.models import APIToken, User
+from apps.accounts.services.accounts import ensure_administrator
+from apps.core.errors import Conflict
 from tests.apps.accounts.conftest import Web, encrypted
 from tests.tools.model_server import ModelServer
 
@@ -81,3 +83,29 @@ def test_a_client_comes_from_nothing_to_an_api_token(anonymous: Web, profile: st
     assert provider.exchanges[0].body["model"] == "glm-4-flash"
     assert provider.exchanges[0].headers["authorization"] == "Bearer key of the environment"
     assert User.objects.count() == APIToken.objects.count() == 1
+
+
+class TestAdministrator:
+    def test_is_made_once_as_the_environment_says(self, db: None, settings):
+        settings.DEFAULT_SUPERUSER_EMAIL, settings.DEFAULT_SUPERUSER_PASSWORD = "admin@ragflow.io", "admin"
+        made = ensure_administrator()
+        assert made is not None
+        assert ensure_administrator() is None
+        user = User.objects.get()
+        assert user == made.user
+        assert user.is_superuser
+        assert user.check_encoded_password("YWRtaW4=")
+
+    def test_no_password_is_well_known(self, db: None):
+        made = ensure_administrator()
+        assert made is not None
+        assert len(made.password) >= 16
+        assert not made.user.check_password("admin")
+        assert made.user.check_password(made.password)
+
+    def test_deactivated_ones_are_not_replaced(self, db: None):
+        ensure_administrator()
+        User.objects.update(is_active=False)
+        with pytest.raises(Conflict, match="No administrator is active"):
+            ensure_administrator()
+        assert User.objects.count() == 1
