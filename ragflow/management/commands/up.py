@@ -74,8 +74,9 @@ class Command(BaseCommand):
         except RagflowError as error:
             raise CommandError(error.message) from None
         if made is not None:
-            shown = "that of the environment" if settings.DEFAULT_SUPERUSER_PASSWORD else made.password
-            self.stdout.write(f"Administrator {made.user.email}, password (shown this once): {shown}")
+            given = settings.DEFAULT_SUPERUSER_PASSWORD
+            shown = "with the password of the environment" if given else f"password (shown this once) {made.password}"
+            self.stdout.write(f"Administrator {made.user.email}, {shown}")
 
     def _seed(self) -> Demo | None:
         from ragflow.management.demo import seed  # what it needs takes a while to import
