@@ -14,16 +14,18 @@ from apps.core.threads import in_database
 from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
+from apps.documents.metadata.filtering import Restriction
 from apps.documents.selectors import metadata_of
 from apps.documents.tables import sheets_in
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.generation.chat import NOTHING
+from ragflow.engine.generation.citations import withdraw
 from ragflow.engine.generation.matching import HybridSimilarity
 from ragflow.engine.rerank.base import Reranker
 from ragflow.engine.retrieval import RetrievalRequest, aretrieve
 from ragflow.engine.tables.sandbox import Sheet
-from ragflow.engine.types import Retrieval
+from ragflow.engine.types import Answer, Retrieval
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Search:
     filter: MetadataFilter = NO_FILTER
     has_tables: bool = False  # some dataset holds rows of spreadsheets
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _allowed: dict[str, Restriction | None] = field(default_factory=dict)  # by the text that was asked with
 
     async def __call__(self, text: str) -> Retrieval:
         if self.request.page_size <= 0:
@@ -56,10 +59,20 @@ class Search:
         excluded = request.excluded_document_ids
         return await in_database(sheets_in, request.dataset_ids, request.document_ids, excluded_ids=excluded)
 
+    async def confirmed(self, answer: Answer) -> Answer:
+        """Return the answer without citations of what was deleted or switched off since it was found."""
+        ids = [passage.chunk.id for passage in answer.retrieval.passages]
+        if not ids or answer.from_rows:
+            return answer
+        return withdraw(answer, await in_database(self.store.still_available, self.request.dataset_ids, ids))
+
     async def _restricted(self, text: str) -> RetrievalRequest:
         """Return the request for a text, with the documents that the filter lets through."""
         request = replace(self.request, question=text)
-        allowed = await self.filter.documents(request.dataset_ids, text, among_ids=request.document_ids)
+        if text not in self._allowed:
+            found = await self.filter.documents(request.dataset_ids, text, among_ids=request.document_ids)
+            self._allowed[text] = found
+        allowed = self._allowed[text]
         if allowed is None:
             return request
         return replace(request, document_ids=allowed.document_ids, excluded_document_ids=allowed.excluded_ids)

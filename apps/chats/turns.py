@@ -40,7 +40,7 @@ from apps.core.threads import in_database
 from apps.core.wire_profile import profile
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.condition import Condition
-from ragflow.engine.errors import ModelError
+from ragflow.engine.errors import EngineError, ModelError
 from ragflow.engine.generation.chat import NOTHING, chat
 from ragflow.engine.generation.turn import Turn
 from ragflow.engine.llm.base import ChatModel
@@ -268,6 +268,7 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
             async for event in events:
                 said.hear(event)
                 if isinstance(event, Answer):
+                    event = await _confirmed(opened, event)  # noqa: PLW2901
                     event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
                     await _keep(_exchange(opened, event))
                     voice = None if event.from_rows else opened.voice
@@ -277,6 +278,17 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
         if said.is_partial:
             await _keep(_partial_exchange(opened, said))
         raise
+
+
+async def _confirmed(opened: OpenTurn, answer: Answer) -> Answer:
+    """Return the answer without citations of what may not be cited any more; as it is where nothing is cited."""
+    if opened.search is None or not opened.turn.quote:
+        return answer
+    try:
+        return await opened.search.confirmed(answer)
+    except EngineError as error:
+        logger.warning("The citations of an answer could not be confirmed: %s", error)
+        return answer
 
 
 async def _spoken(voice: TextToSpeech | None, text: str) -> bytes:

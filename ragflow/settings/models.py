@@ -37,6 +37,12 @@ _private_hosts = _models.text(
     "model servers. Default of a server that listens on this machine only, with registration closed and no proxy: *.",
 )
 
+ANSWER_SECONDS = _models.integer(
+    "RAGFLOW_ANSWER_SECONDS",
+    900,
+    minimum=1,
+    help="How long one answer of a chat or a search may take, from the first search to the last word.",
+)
 MODELS = ModelSettings(
     api_key=_models.text("OPENAI_API_KEY", secret=True, help="Key of an OpenAI-compatible provider."),
     base_url=_models.text(

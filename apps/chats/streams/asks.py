@@ -9,11 +9,12 @@ from ninja import Router
 from apps.chats import api_schema
 from apps.chats.asks import open_ask, open_related
 from apps.chats.encoders import Summary
+from apps.chats.streams.limits import flowing
 from apps.chats.turns import answered
 from apps.core.bodies import read_object
 from apps.core.http import json_response
 from apps.core.principal import Principal
-from apps.core.sse import in_database, sse_response
+from apps.core.sse import in_database
 
 router = Router(tags=["sessions"])
 
@@ -24,7 +25,7 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
     principal: Principal = request.auth  # type: ignore[attr-defined]
     opened = await in_database(open_ask, principal, read_object(request))
     summary = Summary()
-    return await sse_response(summary.frames(answered(opened)), on_error=summary.failure)
+    return await flowing(summary.frames(answered(opened)), on_error=summary.failure)
 
 
 @router.post("/api/v1/sessions/related_questions", summary="Propose further searches", openapi_extra=api_schema.RELATED)

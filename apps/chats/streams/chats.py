@@ -12,6 +12,7 @@ from ninja import Router
 from apps.chats import api_schema
 from apps.chats.encoders import PLAIN, RagflowCompletion, greeting, greeting_frames, ragflow_failure
 from apps.chats.questions import streams
+from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import Greeting, OpenTurn, answered, open_turn
 from apps.core.bodies import read_object
 from apps.core.http import json_response
@@ -42,5 +43,5 @@ async def respond(
         message_id=str(opened.message_id), session_id=opened.session_id, quote=opened.turn.quote, envelope=envelope
     )
     if stream:
-        return await sse_response(completion.frames(answered(opened)), on_error=completion.failure)
-    return json_response(await completion.answer(answered(opened)))
+        return await flowing(completion.frames(answered(opened)), on_error=completion.failure)
+    return json_response(await whole(completion.answer(answered(opened))))

@@ -20,12 +20,13 @@ from apps.chats.embeddings import embedded, open_embedding
 from apps.chats.encoders import OpenAICompletion
 from apps.chats.errors import UnknownModel
 from apps.chats.questions import streams, wants_reference
+from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import OpenTurn, answered, open_model_turn, open_openai_turn
 from apps.chats.wire import embeddings_to_wire, model_to_wire
 from apps.core.bodies import read_required
 from apps.core.errors import answer_to
 from apps.core.http import json_response
-from apps.core.sse import in_database, sse_response
+from apps.core.sse import in_database
 from apps.core.wire_profile import profile
 from ragflow.engine.errors import ModelError
 
@@ -145,8 +146,8 @@ async def _answer(
         failure_is_answer=profile().provider_failure_is_answer,
     )
     if streams(body):
-        return await sse_response(completion.frames(answered(opened)), on_error=completion.failure)
-    return json_response(await completion.answer(answered(opened)))
+        return await flowing(completion.frames(answered(opened)), on_error=completion.failure)
+    return json_response(await whole(completion.answer(answered(opened))))
 
 
 # -- models --------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from apps.chats import api_schema, asks
 from apps.chats.encoders import WITH_MESSAGE, Summary
 from apps.chats.questions import streams
 from apps.chats.streams.chats import respond
+from apps.chats.streams.limits import flowing
 from apps.chats.turns import answered, open_embedded_turn
 from apps.chats.wire import mind_map_to_wire, trial_to_wire
 from apps.core.bodies import read_object, read_required
@@ -48,7 +49,7 @@ async def ask(request: HttpRequest) -> HttpResponseBase:
         opened = await in_database(asks.open_page_ask, principal, body)
     except (RagflowError, EngineError) as error:
         return await sse_response(summary.failed(error), on_error=summary.failure)
-    return await sse_response(summary.frames(answered(opened)), on_error=summary.failure)
+    return await flowing(summary.frames(answered(opened)), on_error=summary.failure)
 
 
 @router.post(

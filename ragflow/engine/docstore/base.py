@@ -110,6 +110,9 @@ class DocStore(Protocol):
         best first.
         """
 
+    def still_available(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> set[str]:
+        """Return those of the ids whose chunk, or one of whose children, retrieval considers now."""
+
     def available_ids(self, dataset_id: str, document_id: str) -> set[str]:
         """Return the ids of the document's chunks that retrieval considers."""
 

@@ -112,6 +112,14 @@ class ElasticDocStore:
                 list(self._bulk(client, undo))
             raise
 
+    def still_available(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> set[str]:
+        wanted = {clean(chunk_id) for chunk_id in chunk_ids}
+        either = Bool(should=[any_of("chunk_id", wanted), any_of("parent_id", wanted)])
+        filters = [any_of("dataset_id", dataset_ids), either, Term("available", {"value": True})]
+        with self._session() as client:
+            hits = scan(client, self._index.name, dataset_ids, filters, _source=["chunk_id", "parent_id"])
+            return wanted.intersection(identity for hit in hits for identity in hit["_source"].values())
+
     def available_ids(self, dataset_id: str, document_id: str) -> set[str]:
         wanted = [*within(dataset_id, document_id), Term("available", {"value": True})]
         with self._session() as client:

@@ -83,6 +83,10 @@ class EmbeddedDocStore:
             for dataset_id, entries in by_dataset.items():
                 write_chunks(connection, dataset_id, list(entries.values()), rows.shape[1])
 
+    def still_available(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> set[str]:
+        with self._file.read() as connection:
+            return {chunk_id for chunk_id, _ in find_vectors(connection, dataset_ids, chunk_ids, only_available=True)}
+
     def available_ids(self, dataset_id: str, document_id: str) -> set[str]:
         with self._file.read() as connection:
             rows = connection.execute(

@@ -152,7 +152,11 @@ def find_chunks(connection: sqlite3.Connection, document_no: int, chunk_ids: Ite
 
 
 def find_vectors(
-    connection: sqlite3.Connection, dataset_ids: Iterable[str], chunk_ids: Iterable[str]
+    connection: sqlite3.Connection,
+    dataset_ids: Iterable[str],
+    chunk_ids: Iterable[str],
+    *,
+    only_available: bool = False,
 ) -> list[tuple[str, bytes]]:
     """Return (id, vector) of these chunks; for the id of a parent one row per child."""
     return connection.execute(
@@ -165,10 +169,10 @@ def find_vectors(
         )
         SELECT found.id, vector.vector FROM found
         JOIN document ON document.no = found.document_no JOIN dataset ON dataset.no = document.dataset_no
-        JOIN vector ON vector.rid = found.rid
+        JOIN vector ON vector.rid = found.rid AND vector.available >= :available
         WHERE dataset.id IN (SELECT value FROM json_each(:datasets))
         """,
-        {"ids": json_list(chunk_ids), "datasets": json_list(dataset_ids)},
+        {"ids": json_list(chunk_ids), "datasets": json_list(dataset_ids), "available": only_available},
     ).fetchall()
 
 

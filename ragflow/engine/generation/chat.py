@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from time import perf_counter
@@ -23,8 +23,7 @@ from ragflow.engine.generation.research import research
 from ragflow.engine.generation.turn import KNOWLEDGE, Turn
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import estimate_usage
-from ragflow.engine.tables.asking import Found, ask_tables
-from ragflow.engine.tables.sandbox import Sheet
+from ragflow.engine.tables.asking import Found, ReadSheets, ask_tables
 from ragflow.engine.types import (
     Answer,
     Delta,
@@ -47,9 +46,6 @@ NOTHING = Retrieval(passages=(), total=0, documents=())
 
 Retrieve = Callable[[str], Awaitable[Retrieval]]
 """Searches the assistant's datasets for a text."""
-
-ReadSheets = Callable[[str], Awaitable[Sequence[Sheet]]]
-"""Reads the spreadsheets of the assistant's datasets that a question may be answered from."""
 
 
 async def chat(
@@ -75,7 +71,7 @@ async def chat(
     clock = _Clock()
     retrieval, markers = NOTHING, None
     remarks: list[str] = []
-    if sheets and (found := await ask_tables(turn.question, await sheets(turn.question), model)):
+    if sheets and (found := await ask_tables(turn.question, sheets, model)):
         clock.lap("sql")
         yield Retrieved(found.answer.rows, from_rows=True)
         yield Delta(found.answer.text)

@@ -7,14 +7,14 @@ names no passage is removed. Where a model cites nothing at all, sentences can b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ragflow.engine.chunking.sentences import sentences
-from ragflow.engine.types import DocumentCount, Passage, Retrieval
+from ragflow.engine.types import Answer, Chunk, DocumentCount, Passage, Retrieval
 
 _NUMBER = r"ID\s{0,2}[:：]\s{0,2}\d{1,4}"
 _FURTHER = rf"\s{{0,2}}[,;，；、]\s{{0,2}}(?:{_NUMBER}|\d{{1,4}})"
@@ -35,6 +35,10 @@ THRESHOLD_STEP = 0.8
 NEAR_BEST = 0.99
 MOST_PER_SENTENCE = 4
 SHORTEST_SENTENCE = 5  # characters
+
+_ONE_MARKER = re.compile(r" ?\[ID:(\d+)\]")
+WITHDRAWN = Passage(Chunk(id="", dataset_id="", document_id="", document_name="", content=""), 0.0, 0.0, 0.0)
+"""Stands where a passage was that may not be shown any more."""
 
 FENCE = "```"
 FENCED = re.compile(r"(```.*?(?:```|\Z))", re.DOTALL)
@@ -115,6 +119,27 @@ def cited_documents(retrieval: Retrieval, cited: Sequence[int]) -> tuple[Documen
     """Return the documents of the cited passages; all documents when nothing was cited."""
     documents = {retrieval.passages[index].chunk.document_id for index in cited}
     return tuple(count for count in retrieval.documents if not documents or count.document_id in documents)
+
+
+def withdraw(answer: Answer, available: Collection[str]) -> Answer:
+    """Return the answer without citations of passages that are not `available` (chunk ids) any more.
+
+    Their markers go. Their places in the list stay, emptied, so that the other markers keep their meaning.
+    """
+    passages = answer.retrieval.passages
+    gone = {number for number, passage in enumerate(passages) if passage.chunk.id not in available}
+    if not gone:
+        return answer
+    left = {passage.chunk.document_id for number, passage in enumerate(passages) if number not in gone}
+    lost = {passages[number].chunk.document_id for number in gone} - left
+    retrieval = replace(
+        answer.retrieval,
+        passages=tuple(WITHDRAWN if number in gone else passage for number, passage in enumerate(passages)),
+        documents=tuple(item for item in answer.retrieval.documents if item.document_id not in lost),
+    )
+    cited = tuple(number for number in answer.cited if number not in gone)
+    text = _ONE_MARKER.sub(lambda match: "" if int(match[1]) in gone else match[0], answer.text)
+    return replace(answer, text=text, retrieval=retrieval, cited=cited)
 
 
 def _parts(answer: str) -> Iterator[str]:

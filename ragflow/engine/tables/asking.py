@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,10 @@ _FENCE = re.compile(r"```(?:\w+)?\s*(.*?)(?:```|$)", re.DOTALL)
 _THOUGHTS = re.compile(r"^.*</think>", re.DOTALL)
 
 
+ReadSheets = Callable[[str], Awaitable[Sequence[Sheet]]]
+"""Reads the sheets that a question may be answered from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     answer: TableAnswer
@@ -43,10 +47,11 @@ class Found:
     usage: Usage
 
 
-async def ask_tables(question: str, sheets: Sequence[Sheet], model: ChatModel) -> Found | None:
-    """Answer a question from the rows of these sheets. None where they do not answer it; then a search may."""
+async def ask_tables(question: str, read: ReadSheets, model: ChatModel) -> Found | None:
+    """Answer a question from the rows of sheets. None where they do not answer it; then a search may."""
+    sheets = await read(question) if question.strip() else ()
     cells = sum(sheet.table.row_count * len(sheet.table.columns) for sheet in sheets)
-    if not sheets or not question.strip():
+    if not sheets:
         return None
     if cells > MOST_CELLS:
         logger.warning(
@@ -54,15 +59,18 @@ async def ask_tables(question: str, sheets: Sequence[Sheet], model: ChatModel) -
         )
         return None
     if model.can_instruct:
-        return await _by_sql(question, sheets, model)
-    read = await asyncio.to_thread(look_up, question, sheets)
-    if read is None:
+        return await _by_sql(question, sheets, read, model)
+    found = await asyncio.to_thread(look_up, question, sheets)
+    if found is None:
         return None
-    return Found(read.answer, read.sql, estimate_usage([Message("user", question)], read.answer.text))
+    return Found(found.answer, found.sql, estimate_usage([Message("user", question)], found.answer.text))
 
 
-async def _by_sql(question: str, sheets: Sequence[Sheet], model: ChatModel) -> Found | None:
-    """Let the model write SQL, and once more when it cannot be run."""
+async def _by_sql(question: str, sheets: Sequence[Sheet], read: ReadSheets, model: ChatModel) -> Found | None:
+    """Let the model write SQL, and once more when it cannot be run.
+
+    The rows are read again afterwards: some may have been deleted while the model wrote.
+    """
     asked = f"Table: {TABLE}\n{columns_text(columns_of_all(sheets))}\nQuestion: {question}"
     failure, used = "", (0, 0, False)
     for _ in range(TRIES):
@@ -76,7 +84,7 @@ async def _by_sql(question: str, sheets: Sequence[Sheet], model: ChatModel) -> F
         used = _added(used, completion)
         sql = sql_of(completion.text)
         try:
-            answer = await asyncio.to_thread(_run, sql, sheets)
+            answer = await asyncio.to_thread(_run, sql, await read(question))
         except SQLRefused as error:
             logger.info("SQL of %s cannot be run: %s", model.name, error)
             failure = f"\n\nYour last SQL:\n{sql}\nIt failed: {error}\nReply with SQL that works."

@@ -311,6 +311,18 @@ class DocStoreConformance:
         store.delete_chunks("data", "doc", [on.id])
         assert store.available_ids("data", "doc") == set()
 
+    def test_what_is_still_available(self, store: DocStore) -> None:
+        on, off, gone, foreign = make("on"), make("off"), make("gone"), make("foreign", dataset="other")
+        child = make("child", parent_id="p" * 16, parent_content="the whole")
+        put(store, on, off, gone, child, foreign)
+        store.set_available("data", "doc", False, [off.id])
+        store.delete_chunks("data", "doc", [gone.id])
+        asked = [on.id, off.id, gone.id, "p" * 16, foreign.id, "unknown"]
+        assert store.still_available(["data"], asked) == {on.id, "p" * 16}
+        store.set_available("data", "doc", False, [child.id])
+        assert store.still_available(["data", "other"], asked) == {on.id, foreign.id}
+        assert store.still_available(["data"], []) == set()
+
     def test_many_chunks_are_deleted_completely(self, store: DocStore) -> None:
         chunks = [make(f"chunk {n}", document=f"doc{n % 2}") for n in range(900)]
         store.upsert(chunks, np.repeat(unit(0)[None], 900, axis=0))

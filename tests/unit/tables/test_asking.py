@@ -15,9 +15,19 @@ GOOD = "SELECT product_tks FROM spreadsheet WHERE price_long = 79"
 BAD = "SELECT weather FROM spreadsheet"
 
 
+def reading(*versions):
+    """Return a function that reads one version of the sheets after the other."""
+    left = list(versions)
+
+    async def read(_question):
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return read
+
+
 async def test_the_model_is_asked_in_three_labelled_parts(sheets):
     model = ScriptedModel([ReasoningDelta("hm"), TextDelta(f"```sql\n{GOOD};\n```"), Usage(7, 3, estimated=False)])
-    found = await ask_tables("which product costs 79?", sheets, model)
+    found = await ask_tables("which product costs 79?", reading(sheets), model)
     assert found is not None
     assert found.answer.text == "|product|Source|\n|------|------|\n|Wireless Mouse| ##0$$|"
     assert (found.sql, found.usage) == (GOOD, Usage(7, 3, estimated=False))
@@ -36,7 +46,7 @@ async def test_after_an_error_the_model_is_asked_once_more_with_its_text(sheets)
     model = ScriptedModel(
         [TextDelta(BAD), Usage(5, 1, estimated=False)], [TextDelta(GOOD), Usage(6, 2, estimated=False)]
     )
-    found = await ask_tables("which?", sheets, model)
+    found = await ask_tables("which?", reading(sheets), model)
     assert found is not None
     assert found.usage == Usage(11, 3, estimated=False)
     second = model.requests[1][1].content
@@ -45,35 +55,41 @@ async def test_after_an_error_the_model_is_asked_once_more_with_its_text(sheets)
     assert "no such column" in second
 
 
+async def test_rows_that_went_while_the_model_wrote_are_not_read(sheets):
+    found = await ask_tables("rows?", reading(sheets, sheets[:1]), ScriptedModel("SELECT count(*) FROM spreadsheet"))
+    assert found is not None
+    assert found.answer.text.endswith("|3|")
+
+
 async def test_two_failures_are_left_to_a_search(sheets):
     model = ScriptedModel(BAD, "sorry, no", GOOD)
-    assert await ask_tables("which?", sheets, model) is None
+    assert await ask_tables("which?", reading(sheets), model) is None
     assert len(model.requests) == 2
 
 
 async def test_nothing_found_is_left_to_a_search_at_once(sheets):
     model = ScriptedModel("SELECT product FROM spreadsheet WHERE price = 1", GOOD)
-    assert await ask_tables("which?", sheets, model) is None
+    assert await ask_tables("which?", reading(sheets), model) is None
     assert len(model.requests) == 1
 
 
 async def test_a_failing_model_is_left_to_a_search(sheets, caplog):
-    assert await ask_tables("which?", sheets, ScriptedModel([ModelError("busy")])) is None
+    assert await ask_tables("which?", reading(sheets), ScriptedModel([ModelError("busy")])) is None
     assert "busy" in caplog.text
 
 
 @pytest.mark.parametrize("question", ["", "  "])
 async def test_a_model_is_not_asked_without_a_question_or_rows(sheets, question):
     model = ScriptedModel()
-    assert await ask_tables(question, sheets, model) is None
-    assert await ask_tables("which?", [], model) is None
+    assert await ask_tables(question, reading(sheets), model) is None
+    assert await ask_tables("which?", reading([]), model) is None
     assert model.requests == []
 
 
 async def test_tables_that_are_too_large_are_not_copied(sheets, monkeypatch, caplog):
     monkeypatch.setattr(asking, "MOST_CELLS", 19)
     model = ScriptedModel()
-    assert await ask_tables("which?", sheets, model) is None
+    assert await ask_tables("which?", reading(sheets), model) is None
     assert model.requests == []
     assert "20 cells" in caplog.text
 
@@ -104,7 +120,7 @@ def test_the_statement_in_a_reply(reply):
     ],
 )
 async def test_plain_questions_are_read_without_a_model(sheets, question, line):
-    found = await ask_tables(question, sheets, ScriptedModel(can_instruct=False))
+    found = await ask_tables(question, reading(sheets), ScriptedModel(can_instruct=False))
     assert found is not None, question
     assert found.answer.text.splitlines()[2] == line
     assert found.usage.estimated
