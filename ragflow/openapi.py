@@ -20,6 +20,7 @@ from ragflow.streaming import api
 TOKEN = "APIToken"  # noqa: S105 -- the name of the scheme
 SESSION = "SessionToken"
 SHARE = "ShareToken"
+ADMIN_SESSION = "AdminSession"
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -45,6 +46,19 @@ class LoginOrTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
             "in": "header",
             "name": "Authorization",
             "description": "What a login answers in its `Authorization` header, as it is.",
+        }
+
+
+class AdminSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "apps.administration.authentication.AdminSession"
+    name = ADMIN_SESSION
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "A session token of an administrator, as it is. API tokens are refused.",
         }
 
 

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from apps.administration.authentication import PATH
 from apps.administration.views.installation import EnvironmentViewSet, ServiceViewSet, SettingViewSet
-from apps.administration.views.keys import KeyViewSet
+from apps.administration.views.keys import KeyViewSet, UserTokenViewSet
 from apps.administration.views.roles import RoleViewSet
 from apps.administration.views.sessions import AdminLoginViewSet, AdminLogoutViewSet
 from apps.administration.views.users import UserViewSet
@@ -30,10 +30,10 @@ urlpatterns = [
     admin("users/<str:username>/datasets", UserViewSet.as_view({"get": "datasets"})),
     admin("users/<str:username>/agents", UserViewSet.as_view({"get": "agents"})),
     admin("users/<str:username>/keys", KeyViewSet.as_view({"post": "create", "get": "list"})),
-    admin("users/<str:username>/keys/<path:key>", KeyViewSet.as_view({"delete": "delete"})),
-    admin("users/<str:username>/new_token", KeyViewSet.as_view({"post": "create"})),
-    admin("users/<str:username>/token_list", KeyViewSet.as_view({"get": "list"})),
-    admin("users/<str:username>/token/<path:key>", KeyViewSet.as_view({"delete": "delete"})),
+    admin("users/<str:username>/keys/<str:key>", KeyViewSet.as_view({"delete": "delete"})),
+    admin("users/<str:username>/new_token", UserTokenViewSet.as_view({"post": "create"})),
+    admin("users/<str:username>/token_list", UserTokenViewSet.as_view({"get": "list"})),
+    admin("users/<str:username>/token/<str:key>", UserTokenViewSet.as_view({"delete": "delete"})),
     admin("users/<str:username>/role", RoleViewSet.as_view({"put": "assign"})),
     admin("users/<str:username>/permission", RoleViewSet.as_view({"get": "of_user"})),
     admin("services", ServiceViewSet.as_view({"get": "list"})),

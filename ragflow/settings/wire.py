@@ -57,5 +57,6 @@ SPECTACULAR_SETTINGS = {
         "apps.accounts.authentication.APITokenAuthentication",
         "apps.accounts.authentication.LoginOrKeyAuthentication",
         "apps.accounts.authentication.ShareTokenAuthentication",
+        "apps.administration.authentication.AdminSession",
     ],
 }

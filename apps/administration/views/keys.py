@@ -45,3 +45,7 @@ class KeyViewSet(AdminViewSet):
         if tenant is None or not tokens.revoke_named(tenant=tenant, name=key):
             raise AdminError(404, "API key not found or could not be deleted")
         return done(message="API key deleted successfully")
+
+
+class UserTokenViewSet(KeyViewSet):
+    """The same under the other spelling, with a name of its own in the OpenAPI document."""

@@ -28,7 +28,7 @@ def routes() -> list[tuple[str, str]]:
     found = []
     for pattern in urls.urlpatterns:
         route = str(pattern.pattern).removeprefix(PATH.lstrip("/"))
-        for name in ("<str:username>", "<path:key>", "<str:number>", "<str:type_name>", "<str:role>"):
+        for name in ("<str:username>", "<str:key>", "<str:number>", "<str:type_name>", "<str:role>"):
             route = route.replace(name, "nobody@example.org")
         found += [(method.upper(), route) for method in pattern.callback.actions if method != "head"]
     return found
