@@ -6,4 +6,9 @@ class RagflowConfig(AppConfig):
     verbose_name = "RAGFlow on Django"
 
     def ready(self) -> None:
+        from apps.core.metrics import count_call
         from ragflow import checks as checks
+        from ragflow.engine.calls import observers
+
+        if count_call not in observers:
+            observers.append(count_call)

@@ -18,13 +18,14 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.exception import convert_exception_to_response
-from django.http import FileResponse, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
 from apps.core.errors import TooLarge
 from apps.core.http import error_response
 from apps.core.middleware import CanonicalPath, CrossOrigin, RequestId
 from apps.core.threads import submit
+from ragflow.observed import ROUTE
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -54,6 +55,12 @@ class _LimitedHandler(ASGIHandler):
             response = error_response(error)
             response["Connection"] = "close"  # the rest of the body is not read
             await self.send_response(response, send)
+
+    def resolve_request(self, request: HttpRequest) -> Any:
+        """Note the route, which is what requests are counted by."""
+        match = super().resolve_request(request)
+        request.scope[ROUTE] = match.route or "/"  # type: ignore[attr-defined]
+        return match
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
         """Copy the body into a file that leaves memory when it grows. Raises TooLarge and RequestAborted."""

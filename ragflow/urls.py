@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from ragflow import openapi, pages, streaming, system
+from ragflow import metrics, openapi, pages, streaming, system
 
 handler400 = "apps.core.http.handler400"
 handler403 = "apps.core.http.handler403"
@@ -27,5 +27,6 @@ urlpatterns = [
     *openapi.urlpatterns,
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("metrics", metrics.show),
     path("static/<path:path>", pages.static_file),
 ]

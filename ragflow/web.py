@@ -179,13 +179,6 @@ class Server(server.Server):  # type: ignore[misc]
             protocol.application_queue.put_nowait({"type": f"{kind}.disconnect", "code": 1001})
 
 
-def log_request(protocol: str, action: str, details: dict[str, Any]) -> None:
-    """Log a finished request, for RAGFLOW_LOG_LEVEL=debug. Query strings may hold secrets and stay out."""
-    if (protocol, action) == ("http", "complete"):
-        path = details["path"].partition("?")[0]
-        log.debug("%s %s %s %.0f ms", details["method"], path, details["status"], details["time_taken"] * 1000)
-
-
 def main() -> int:
     from ragflow.asgi import application
 
@@ -198,7 +191,6 @@ def main() -> int:
     web = Server(
         application,
         endpoints=[f"tcp:port={settings.PORT}:interface={interface}:backlog={BACKLOG}"],
-        action_logger=log_request,
         server_name="",
     )
     web.run()

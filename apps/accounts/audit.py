@@ -15,7 +15,7 @@ from django.db import transaction
 
 from apps.accounts.models import APIToken, AuditEntry, ShareToken, User
 from apps.core.caller import Actor, ActorKind, acts_as, current_caller
-from apps.core.logs import current_request_id
+from apps.core.logs import current_request_id, note_tenant
 
 log = logging.getLogger("ragflow.audit")
 
@@ -61,11 +61,13 @@ def record(
 
 def acts_as_user(user: User) -> None:
     acts_as(actor_of(user))
+    note_tenant(user.pk)
 
 
 def acts_as_token(token: APIToken | ShareToken) -> None:
     kind = ActorKind.TOKEN if isinstance(token, APIToken) else ActorKind.SHARE_TOKEN
     acts_as(Actor(kind, token.pk, str(token)))
+    note_tenant(token.tenant_id)
 
 
 def actor_of(user: User) -> Actor:
@@ -102,4 +104,5 @@ def _shown(text: str) -> str:
 
 
 def _log(entry: AuditEntry) -> None:
-    log.info("%s", entry, extra={"audit": entry_to_line(entry)})
+    if log.isEnabledFor(logging.INFO):
+        log.info("%s", entry, extra={"audit": entry_to_line(entry)})

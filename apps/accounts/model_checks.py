@@ -87,7 +87,7 @@ async def _sees(target: RemoteModel) -> None:
     ]
     body = {"model": target.model, "messages": [{"role": "user", "content": content}], "max_tokens": 50}
     endpoint = Endpoint(target.base_url, target.api_key, _registry().is_guarded(target))
-    answer = await apost_json(endpoint, "chat/completions", body, read_timeout=SECONDS, patience=0)
+    answer = await apost_json(endpoint, "chat/completions", body, kind="chat", read_timeout=SECONDS, patience=0)
     if not isinstance(answer, dict) or not answer.get("choices"):
         raise ModelError(f"The model provider at {endpoint.host} sent no answer.", code="MODEL_ERROR")
 

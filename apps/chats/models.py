@@ -86,6 +86,7 @@ class Session(Record):
     assistant = models.ForeignKey(Assistant, on_delete=models.CASCADE, related_name="sessions")
     name = models.CharField(max_length=_NAME_LENGTH, default="New session")
     user_id = models.CharField(max_length=_NAME_LENGTH, blank=True, help_text="Whatever the client calls its user.")
+    is_embedded = models.BooleanField("embedded", default=False, help_text="Held on a web page that embeds the chat.")
 
     def __str__(self) -> str:
         return self.name
@@ -106,6 +107,8 @@ class Message(models.Model):
     reference = models.JSONField(null=True, blank=True, help_text="What the answer cites, as the API shows it.")
     pair_id = models.UUIDField(null=True, blank=True, help_text="Shared by a question and its answer.")
     interrupted = models.BooleanField(default=False, help_text="The client left before the answer was complete.")
+    tokens = models.PositiveIntegerField(null=True, blank=True, help_text="What the answer cost, prompt included.")
+    seconds = models.FloatField(null=True, blank=True, help_text="How long the answer took.")
     created_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

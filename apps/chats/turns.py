@@ -33,6 +33,7 @@ from apps.chats.questions import (
     read_openai,
 )
 from apps.chats.search import Search, find_nothing, for_research, search_of
+from apps.chats.watch import Watch
 from apps.chats.wire import reference_of_answer, reference_to_wire, with_key_hint
 from apps.core.errors import BadValue, LookupFailed, NotFound
 from apps.core.principal import Principal
@@ -104,16 +105,21 @@ def open_embedded_turn(principal: Principal, chat_id: str, body: Mapping[str, An
         raise LookupFailed("Session not found!", AssertionError)
     further = further_datasets(body)
     _check_known(further, selectors.askable_datasets(principal, further, of_own_tenant=True))
-    return _continue(principal, assistant, session, {"quote": False, **body})
+    return _continue(principal, assistant, session, {"quote": False, **body}, is_embedded=True)
 
 
 def _continue(
-    principal: Principal, assistant: Assistant, session: Session | None, body: Mapping[str, Any]
+    principal: Principal,
+    assistant: Assistant,
+    session: Session | None,
+    body: Mapping[str, Any],
+    *,
+    is_embedded: bool = False,
 ) -> OpenTurn | Greeting:
     asks = session is not None and bool(body.get("question"))
     condition = metadata_condition(body.get("metadata_condition"), applies=asks)
     if session is None:
-        return _greet(assistant, body)
+        return _greet(assistant, body, is_embedded=is_embedded)
     messages = selectors.recent_messages(session, HISTORY_MESSAGES)
     history = [Message("user" if role == "user" else "assistant", content) for role, content in messages]
     return _open(principal, assistant, read_completion(body, history), condition, session_id=session.pk)
@@ -161,11 +167,13 @@ def _session(assistant: Assistant, session_id: Any) -> Session | None:
     return session
 
 
-def _greet(assistant: Assistant, body: Mapping[str, Any]) -> Greeting:
+def _greet(assistant: Assistant, body: Mapping[str, Any], *, is_embedded: bool) -> Greeting:
     if "name" in body and not body["name"]:
         sentence = "`name` can not be empty."
         raise BadValue(sentence, reference=repr(AssertionError(sentence)))
-    session = services.create_session(assistant=assistant, data=schemas.session(body), greeted_at=timezone.now())
+    session = services.create_session(
+        assistant=assistant, data=schemas.session(body), greeted_at=timezone.now(), is_embedded=is_embedded
+    )
     return Greeting(session.pk, services.opener_of(assistant))
 
 
@@ -255,6 +263,7 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
     interrupted, and the request to the model ends at once. After an error nothing is kept.
     """
     said = _Said()
+    watch = Watch()
     search = opened.search
     try:
         events = chat(
@@ -267,16 +276,21 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
         async with aclosing(events):
             async for event in events:
                 said.hear(event)
+                watch.hear(event)
                 if isinstance(event, Answer):
                     event = await _confirmed(opened, event)  # noqa: PLW2901
                     event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
-                    await _keep(_exchange(opened, event))
+                    await _keep(replace(_exchange(opened, event), seconds=watch.seconds))
                     voice = None if event.from_rows else opened.voice
                     event = replace(event, audio=await _spoken(voice, event.text))  # noqa: PLW2901
                 yield event
     except (asyncio.CancelledError, GeneratorExit):
+        watch.stop("interrupted")
         if said.is_partial:
-            await _keep(_partial_exchange(opened, said))
+            await _keep(replace(_partial_exchange(opened, said), seconds=watch.seconds))
+        raise
+    except Exception:
+        watch.stop("failed")
         raise
 
 
@@ -344,6 +358,7 @@ def _exchange(opened: OpenTurn, answer: Answer) -> services.Exchange:
         answer=answer.text,
         thoughts=answer.thoughts,
         reference=reference_of_answer(answer, quote=opened.turn.quote),
+        tokens=answer.usage.total_tokens,
         usage=_used(opened, answer),
     )
 

@@ -50,7 +50,9 @@ def RequestId(get_response: Handler) -> Handler:  # noqa: N802
     """Name the request in the log and in the answer, and remember where it came from."""
 
     def before(request: HttpRequest) -> None:
-        request.META["ragflow.request_id"] = begin_request()
+        # An ASGI server's request has its id already (ragflow.observed).
+        known = getattr(request, "scope", {}).get("ragflow.request_id")
+        request.META["ragflow.request_id"] = known or begin_request(request.headers.get("X-Request-Id"))
         begin_caller(source_address(request), request)
 
     def after(request: HttpRequest, response: HttpResponseBase) -> None:

@@ -16,6 +16,7 @@ from django.http import StreamingHttpResponse
 
 from apps.core.errors import Unavailable
 from apps.core.http import dumps
+from apps.core.metrics import open_streams
 from apps.core.threads import in_database as in_database
 
 HEARTBEAT_SECONDS = 15.0
@@ -87,6 +88,8 @@ class _Stream:
         self._producer = self._loop.create_task(self._produce(frames))
         _tasks.add(self._producer)
         self._producer.add_done_callback(_tasks.discard)
+        open_streams.inc()
+        self._producer.add_done_callback(lambda _: open_streams.dec())
 
     async def first_block(self) -> bytes:
         """Return the first frame, or a heartbeat if it is late. Raises the producer's exception."""

@@ -28,6 +28,7 @@ from django.utils import timezone
 
 from apps.accounts.language_models import embedder_for
 from apps.accounts.services.models import note_usage
+from apps.core.logs import note_tenant, working_on
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.extraction import extract
@@ -51,9 +52,14 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 def run(task_id: str) -> None:
     """Claim a task and see it through. Returns at once when another worker has it or nothing is left to do."""
-    task = claim(task_id)
-    if task is None:
-        return
+    with working_on(task_id):
+        task = claim(task_id)
+        if task is not None:
+            note_tenant(task.document.dataset.tenant_id)
+            _see_through(task)
+
+
+def _see_through(task: IngestTask) -> None:
     work = _Work(task)
     try:
         with _lease_kept(work):

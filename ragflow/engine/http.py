@@ -24,6 +24,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ragflow.engine.calls import Kind, call
 from ragflow.engine.errors import ModelError
 
 if TYPE_CHECKING:
@@ -201,21 +202,24 @@ async def _close_with_loop(key: _Key, http: httpx2.AsyncClient) -> AsyncGenerato
 # -- requests ------------------------------------------------------------------------------------------------------
 
 
-def post_json(endpoint: Endpoint, path: str, body: Mapping[str, Any], *, read_timeout: float, patience: float) -> Any:
+def post_json(
+    endpoint: Endpoint, path: str, body: Mapping[str, Any], *, kind: Kind, read_timeout: float, patience: float
+) -> Any:
     """POST a JSON body and return the decoded JSON answer. Blocking.
 
     Rate limits, server errors and lost connections are tried again, as long as one wait is at most `patience` seconds.
     Raises ModelError.
     """
     attempts = count(1)
-    while True:
-        try:
-            return _decode(endpoint, _post(endpoint, path, body, read_timeout))
-        except ModelError as error:
-            delay = retry_delay(error, next(attempts), patience=patience)
-            if delay is None:
-                raise
-        time.sleep(delay)
+    with call(kind):
+        while True:
+            try:
+                return _decode(endpoint, _post(endpoint, path, body, read_timeout))
+            except ModelError as error:
+                delay = retry_delay(error, next(attempts), patience=patience)
+                if delay is None:
+                    raise
+            time.sleep(delay)
 
 
 async def apost_json(
@@ -223,6 +227,7 @@ async def apost_json(
     path: str,
     body: Mapping[str, Any],
     *,
+    kind: Kind,
     read_timeout: float,
     patience: float,
 ) -> Any:
@@ -231,7 +236,8 @@ async def apost_json(
     async def post() -> Any:
         return _decode(endpoint, await _apost(endpoint, path, body, read_timeout))
 
-    return await retried(post, patience=patience)
+    with call(kind):
+        return await retried(post, patience=patience)
 
 
 async def retried(attempt: Callable[[], Awaitable[_T]], *, patience: float) -> _T:

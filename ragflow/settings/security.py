@@ -107,6 +107,12 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 
+METRICS_TOKEN = _security.text(
+    "RAGFLOW_METRICS_TOKEN",
+    secret=True,
+    help="Bearer token that reads /metrics. Empty: only programs of this machine read them, and not through a proxy.",
+)
+
 # Uploads are streamed to disk and limited by size, not by how many files or fields a form has.
 MAX_UPLOAD_BYTES = _security.integer(
     "RAGFLOW_MAX_UPLOAD_BYTES",

@@ -19,9 +19,16 @@ from apps.chats.services.deleting import Deletion, delete_named
 
 
 @transaction.atomic
-def create_session(*, assistant: Assistant, data: SessionData, greeted_at: datetime | None = None) -> Session:
+def create_session(
+    *, assistant: Assistant, data: SessionData, greeted_at: datetime | None = None, is_embedded: bool = False
+) -> Session:
     """Create a session that begins with the assistant's opener."""
-    session = Session.objects.create(assistant=assistant, name=data.name or "New session", user_id=data.user_id or "")
+    session = Session.objects.create(
+        assistant=assistant,
+        name=data.name or "New session",
+        user_id=data.user_id or "",
+        is_embedded=is_embedded,
+    )
     Message.objects.create(
         session=session, role=Message.Role.ASSISTANT, content=opener_of(assistant), created_at=greeted_at
     )
@@ -74,6 +81,8 @@ class Exchange:
     thoughts: str = ""
     reference: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
     usage: Used | None = None
 
 
@@ -98,6 +107,8 @@ def record_exchange(*, exchange: Exchange) -> None:
                 thoughts=_storable(exchange.thoughts),
                 reference=exchange.reference,
                 interrupted=exchange.interrupted,
+                tokens=exchange.tokens,
+                seconds=exchange.seconds,
                 **shared,
             ),
         ]

@@ -61,7 +61,12 @@ class OpenAIEmbedder:
         if not text.strip():
             return np.zeros(self.dimension or 0, np.float32)
         answer = await apost_json(
-            self._endpoint, "embeddings", self._body([text]), read_timeout=self._timeout, patience=self._patience
+            self._endpoint,
+            "embeddings",
+            self._body([text]),
+            kind="embedding",
+            read_timeout=self._timeout,
+            patience=self._patience,
         )
         vector: Vector = self._vectors(answer, 1)[0]
         return vector
@@ -72,7 +77,12 @@ class OpenAIEmbedder:
         for start in range(0, len(written), self._batch):
             batch = [texts[index] for index in written[start : start + self._batch]]
             answer = post_json(
-                self._endpoint, "embeddings", self._body(batch), read_timeout=self._timeout, patience=patience
+                self._endpoint,
+                "embeddings",
+                self._body(batch),
+                kind="embedding",
+                read_timeout=self._timeout,
+                patience=patience,
             )
             parts.append(self._vectors(answer, len(batch)))
         vectors = np.zeros((len(texts), self.dimension or 0), np.float32)

@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from ragflow.engine.calls import call
 from ragflow.engine.errors import ModelError
 from ragflow.engine.http import (
     CONNECT_TIMEOUT,
@@ -82,12 +83,18 @@ class OpenAIChatModel:
     async def stream(
         self, messages: Sequence[Message], *, options: Mapping[str, Any], passages: Sequence[Passage] = ()
     ) -> AsyncGenerator[ModelEvent, None]:
+        with call("chat"):
+            async with aclosing(self._answer(self._request(messages, options))) as events:
+                async for event in events:
+                    yield event
+
+    async def _answer(self, request: dict[str, Any]) -> AsyncGenerator[ModelEvent, None]:
         now = asyncio.get_running_loop().time
         deadline = now() + self._first_token_timeout
         answer = AnswerReader(self._endpoint)
         async with (
             streaming_client(self._endpoint) as http,
-            self._opened(http, self._request(messages, options), deadline) as response,
+            self._opened(http, request, deadline) as response,
         ):
             async with aclosing(_frames(self._endpoint, response)) as frames:
                 while not answer.done and (frame := await self._next(frames, deadline)) is not None:
@@ -154,7 +161,11 @@ class OpenAIChatModel:
 
         try:
             answer = await client.chat.completions.with_streaming_response.create(
-                model=self._model, messages=[], stream=True, extra_body=request
+                model=self._model,
+                messages=[],
+                stream=True,
+                extra_body=request,
+                extra_headers={f"X-Stainless-{detail}": openai.Omit() for detail in _HOST_DETAILS},
             ).__aenter__()
         except openai.APIStatusError as exc:
             raise status_error(self._endpoint, exc.status_code, exc.response.text, exc.response.headers) from exc
@@ -176,7 +187,6 @@ class OpenAIChatModel:
             http_client=http,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),  # the deadlines here rule the rest
             max_retries=0,
-            default_headers={f"X-Stainless-{detail}": openai.Omit() for detail in _HOST_DETAILS},
         )
 
     async def _next(self, frames: AsyncGenerator[bytes, None], deadline: float) -> bytes | None:

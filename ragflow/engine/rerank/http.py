@@ -82,13 +82,25 @@ class HttpReranker:
         """Ask for one score from the event loop. Raises ModelError unless the model gives it."""
         body = self._style.body(self._model, query, [text])
         answer = await apost_json(
-            self._endpoint, self._style.path, body, read_timeout=self._timeout, patience=self._patience
+            self._endpoint,
+            self._style.path,
+            body,
+            kind="rerank",
+            read_timeout=self._timeout,
+            patience=self._patience,
         )
         self._scores(answer, 1)
 
     def _score(self, query: str, texts: list[str]) -> list[float]:
         body = self._style.body(self._model, query, texts)
-        answer = post_json(self._endpoint, self._style.path, body, read_timeout=self._timeout, patience=self._patience)
+        answer = post_json(
+            self._endpoint,
+            self._style.path,
+            body,
+            kind="rerank",
+            read_timeout=self._timeout,
+            patience=self._patience,
+        )
         return self._scores(answer, len(texts))
 
     def _scores(self, answer: Any, count: int) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from ragflow.engine.calls import call
 from ragflow.engine.http import (
     CONNECT_TIMEOUT,
     Endpoint,
@@ -131,15 +132,16 @@ async def _answer(
             raise transport_error(endpoint, exc) from exc
         raise status_error(endpoint, response.status_code, response.text, response.headers)
 
-    response = await retried(attempt, patience=PATIENCE)
-    try:
-        yield response
-    except httpx2.TimeoutException as exc:
-        raise transport_error(endpoint, exc) from exc
-    except httpx2.HTTPError as exc:
-        raise malformed(endpoint, "an answer that broke off") from exc
-    finally:
-        await response.aclose()
+    with call("speech"):
+        response = await retried(attempt, patience=PATIENCE)
+        try:
+            yield response
+        except httpx2.TimeoutException as exc:
+            raise transport_error(endpoint, exc) from exc
+        except httpx2.HTTPError as exc:
+            raise malformed(endpoint, "an answer that broke off") from exc
+        finally:
+            await response.aclose()
 
 
 def _parsed(endpoint: Endpoint, content: bytes) -> dict[str, Any]:

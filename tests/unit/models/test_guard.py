@@ -43,7 +43,7 @@ def guarded(server: ModelServer, host: str = "127.0.0.1") -> Endpoint:
 async def test_no_way_leads_to_a_private_address(server: ModelServer, host: str) -> None:
     endpoint = guarded(server, host)
     with pytest.raises(ModelError, match=REFUSED) as caught:
-        await apost_json(endpoint, "embeddings", {}, read_timeout=5, patience=5)
+        await apost_json(endpoint, "embeddings", {}, kind="embedding", read_timeout=5, patience=5)
     assert caught.value.code == "INVALID_REQUEST"
     model = OpenAIChatModel("any", endpoint.base_url, "key", name="any@Somewhere", guarded=True)
     with pytest.raises(ModelError, match=REFUSED):
@@ -53,7 +53,7 @@ async def test_no_way_leads_to_a_private_address(server: ModelServer, host: str)
 
 def test_threads_are_guarded_too(server: ModelServer) -> None:
     with pytest.raises(ModelError, match=REFUSED):
-        post_json(guarded(server), "embeddings", {}, read_timeout=5, patience=5)
+        post_json(guarded(server), "embeddings", {}, kind="embedding", read_timeout=5, patience=5)
     assert server.connections == 0
 
 
@@ -65,9 +65,11 @@ async def test_one_private_address_among_public_ones_is_enough(
 
     monkeypatch.setattr(socket, "getaddrinfo", two_addresses)
     with pytest.raises(ModelError, match=REFUSED):
-        await apost_json(guarded(server, "both.example"), "embeddings", {}, read_timeout=5, patience=5)
+        await apost_json(
+            guarded(server, "both.example"), "embeddings", {}, kind="embedding", read_timeout=5, patience=5
+        )
     with pytest.raises(ModelError, match=REFUSED):
-        post_json(guarded(server, "both.example"), "embeddings", {}, read_timeout=5, patience=5)
+        post_json(guarded(server, "both.example"), "embeddings", {}, kind="embedding", read_timeout=5, patience=5)
 
 
 @pytest.fixture
@@ -79,8 +81,12 @@ def _everything_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_public_addresses_are_reached(server: ModelServer) -> None:
     body = {"input": ["clay"]}
     for _ in range(2):
-        assert (await apost_json(guarded(server, "localhost"), "embeddings", body, read_timeout=5, patience=0))["data"]
-        assert post_json(guarded(server), "embeddings", body, read_timeout=5, patience=0)["data"]
+        assert (
+            await apost_json(
+                guarded(server, "localhost"), "embeddings", body, kind="embedding", read_timeout=5, patience=0
+            )
+        )["data"]
+        assert post_json(guarded(server), "embeddings", body, kind="embedding", read_timeout=5, patience=0)["data"]
     model = OpenAIChatModel("any", guarded(server).base_url, "key", name="any@Somewhere", guarded=True)
     server.script(Reply(text="An oven.", endpoint="chat"))
     assert (await complete(model, [Message("user", "What is a kiln?")])).text == "An oven."
@@ -101,15 +107,17 @@ async def test_answers_are_bounded(
     monkeypatch.setattr(guard, "LONGEST_ANSWER", 1000)
     server.script(reply, reply)
     with pytest.raises(ModelError, match=what):
-        await apost_json(guarded(server), "embeddings", {}, read_timeout=5, patience=0)
+        await apost_json(guarded(server), "embeddings", {}, kind="embedding", read_timeout=5, patience=0)
     with pytest.raises(ModelError, match=what):
-        post_json(guarded(server), "embeddings", {}, read_timeout=5, patience=0)
+        post_json(guarded(server), "embeddings", {}, kind="embedding", read_timeout=5, patience=0)
 
 
 def test_a_redirect_is_not_followed(server: ModelServer) -> None:
     server.script(Reply(status=307, headers={"Location": f"{server.url}/embeddings"}))
     with pytest.raises(ModelError):
-        post_json(Endpoint(server.url, "key"), "embeddings", {"input": []}, read_timeout=5, patience=0)
+        post_json(
+            Endpoint(server.url, "key"), "embeddings", {"input": []}, kind="embedding", read_timeout=5, patience=0
+        )
     assert len(server.exchanges) == 1
 
 
