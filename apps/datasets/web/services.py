@@ -97,4 +97,6 @@ def describe_metadata(*, principal: Principal, dataset_id: str, metadata: object
         raise NotYours
     dataset.parser_config = {**dataset.parser_config, "metadata": metadata, "enable_metadata": enabled}
     dataset.save(update_fields=["parser_config", "updated_at"])
+    fields = {"fields": ["metadata", "enable_metadata"]}
+    audit.record("update", "dataset", id=dataset.pk, name=dataset.name, tenant_id=dataset.tenant_id, detail=fields)
     return dataset

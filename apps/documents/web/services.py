@@ -106,4 +106,5 @@ def describe_metadata(*, document: Document, metadata: Any) -> Document:
         raise NotFound("Document not found!")
     row.parser_config = {**row.parser_config, "metadata": metadata}
     row.save(update_fields=["parser_config", "updated_at"])
+    note_document("update", row, fields=["metadata"])
     return row
