@@ -8,6 +8,7 @@ makes of them is decided in `wire_profile`.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -269,7 +270,10 @@ def _from_engine(exc: engine.EngineError) -> RagflowError:
     if isinstance(exc, engine.ModelNotFound):
         return ModelUnavailable(str(exc), reference=f"LookupError({str(exc)!r})")
     if isinstance(exc, engine.ModelError):
-        return Unavailable(str(exc))
+        unavailable = Unavailable(str(exc))
+        if exc.retry_after is not None:
+            unavailable.headers = {"Retry-After": str(math.ceil(exc.retry_after))}
+        return unavailable
     if isinstance(exc, engine.StoreError):
         log.error("Document store: %s", exc)
         return ServerFailure(str(exc))
