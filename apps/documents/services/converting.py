@@ -15,7 +15,7 @@ from apps.documents.file_types import type_of
 from apps.documents.models import Document, File, FileLink
 from apps.documents.services import adding, deleting
 from apps.documents.services.auditing import note_files
-from apps.documents.services.file_deleting import by_dataset, hide_documents
+from apps.documents.services.file_deleting import by_dataset, hide_documents, purge_deleted
 from apps.documents.services.files import lock_tree
 
 _SHOWN = 20  # files that a refusal names
@@ -30,6 +30,7 @@ def convert_files(*, principal: Principal, ids: Sequence[str], dataset_ids: Sequ
     """
     replaced, links = _replace(principal, ids, dataset_ids)
     deleting.purge(replaced)
+    purge_deleted([link.file_id for link in links])  # a file deleted meanwhile had to wait for these documents
     return links
 
 

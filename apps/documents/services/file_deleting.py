@@ -99,6 +99,11 @@ def _purge(hidden: Iterable[File]) -> int:
     return len(purged)
 
 
+def purge_deleted(ids: Sequence[str]) -> None:
+    """Remove bytes and rows of those of the entries that are deleted and that no document needs any more."""
+    _purge(_unused(File.objects.filter(among("pk", ids), deleted_at__isnull=False)))
+
+
 def delete_tree(*, tenant_id: str) -> int:
     """Delete everything in a tenant's file manager, and return how many entries there were.
 
