@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,7 @@ log = logging.getLogger("ragflow.access")
 
 REQUEST_ID, ROUTE = "ragflow.request_id", "ragflow.route"  # keys of the scope
 UNKNOWN = "unknown"  # the route of a path that is none of ours
-_SECRET = "<str:token>"  # noqa: S105 -- a path of such a route holds one
+_HARMLESS = re.compile(r"[0-9a-f-]{0,36}|[\w.-]{1,24}")  # parts of a path that are an id or a word, and no token
 
 
 async def observed(app: Any, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -51,6 +52,8 @@ def _proposed_id(scope: dict[str, Any]) -> str | None:
 
 def _log(scope: dict[str, Any], route: str, status: int, seconds: float) -> None:
     """Queries and unknown paths may hold secrets, so they are not shown."""
-    path = f"/{route}" if _SECRET in route else "(unknown path)" if route == UNKNOWN else scope["path"]
+    parts = scope["path"].split("/")
+    path = "/".join(part if _HARMLESS.fullmatch(part) else "…" for part in parts)
+    path = "(unknown path)" if route == UNKNOWN else path
     facts = {"method": scope["method"], "route": route, "status": status, "milliseconds": round(seconds * 1000, 1)}
     log.debug("%s %s %d %.0f ms", scope["method"], path, status, seconds * 1000, extra=facts)

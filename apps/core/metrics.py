@@ -12,7 +12,7 @@ _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SLOW = (0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 21, 34, 60, 120)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_requests = Counter(
+requests = Counter(
     "ragflow_http_requests", "Requests that were answered.", ("method", "route", "status"), registry=REGISTRY
 )
 _request_seconds = Histogram(
@@ -48,7 +48,7 @@ _call_seconds = Histogram(
 def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
     """Count an answer. `route` is the template of the path; a path that is none of ours has no template."""
     method = method if method in _METHODS else "other"
-    _requests.labels(method, route, str(status)).inc()
+    requests.labels(method, route, str(status)).inc()
     _request_seconds.labels(method, route).observe(seconds)
 
 
