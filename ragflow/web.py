@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import sys
+from contextvars import copy_context
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ragflow.settings")
@@ -69,14 +70,24 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     def _refuse(self) -> None:
         """Answer at once. What still arrives is dropped for a moment, so that the client can read the answer."""
         from apps.core.http import error_response
+        from apps.core.logs import begin_request
         from ragflow.handlers import too_large
 
         self._refused = True
         self.requestHeaders.removeHeader(b"expect")  # else Twisted would ask for the body
         response = error_response(too_large())
+        proposed = self.requestHeaders.getRawHeaders("x-request-id", [None])[0]
+        request_id = copy_context().run(begin_request, proposed)  # there is no request yet whose lines it could name
         self.channel.write(
-            b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-            % (response.status_code, response.reason_phrase.encode(), len(response.content), response.content)
+            b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nX-Request-Id: %s\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
+            % (
+                response.status_code,
+                response.reason_phrase.encode(),
+                request_id.encode(),
+                len(response.content),
+                response.content,
+            )
         )
         reactor.callLater(LINGER_SECONDS, self.channel.forceAbortClient)  # type: ignore[arg-type]
 

@@ -68,11 +68,11 @@ class MessageInline(ReadOnly, admin.TabularInline):
 
 @admin.register(Session)
 class SessionAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("name", "assistant", "user_id", "created_at", "updated_at")
+    list_display = ("name", "assistant", "user_id", "is_embedded", "created_at", "updated_at")
     list_select_related = ("assistant",)
-    list_filter = ("assistant__tenant",)
+    list_filter = ("is_embedded", "assistant__tenant")
     search_fields = ("name", "id", "user_id", "assistant__name")
-    fields = ("id", "assistant", "name", "user_id", "created_at", "updated_at")
+    fields = ("id", "assistant", "name", "user_id", "is_embedded", "created_at", "updated_at")
     inlines = (MessageInline,)
 
 
