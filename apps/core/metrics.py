@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from ragflow.engine.calls import Call
 
-disable_created_metrics()  # when each series began, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began, which nobody asks for
 REGISTRY = CollectorRegistry()
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

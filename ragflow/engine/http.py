@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -92,10 +93,18 @@ def _is_url(text: str) -> bool:
 
 def _options() -> dict[str, Any]:
     return {
-        "headers": {"User-Agent": USER_AGENT},
+        **_common(),
         "limits": _limits(),
         "verify": _ssl_context(),
         "mounts": {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # never through a proxy
+    }
+
+
+def _common() -> dict[str, Any]:
+    """Return the options of every client. They serve many tenants and logins, so no cookie is ever kept."""
+    return {
+        "headers": {"User-Agent": USER_AGENT},
+        "cookies": CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
     }
 
 
@@ -113,9 +122,7 @@ def blocking_client(guarded: bool) -> httpx2.Client:
     if guarded:
         from ragflow.engine.guard import guarded_transport
 
-        client = httpx2.Client(
-            headers={"User-Agent": USER_AGENT}, transport=guarded_transport(_limits(), _ssl_context())
-        )
+        client = httpx2.Client(**_common(), transport=guarded_transport(_limits(), _ssl_context()))
     else:
         client = httpx2.Client(**_options())
     atexit.register(client.close)
@@ -181,7 +188,7 @@ async def _open_client(key: _Key) -> _Client:
         from ragflow.engine.guard import guarded_async_transport
 
         transport = guarded_async_transport(_limits(), _ssl_context())
-        http = httpx2.AsyncClient(headers={"User-Agent": USER_AGENT}, transport=transport)
+        http = httpx2.AsyncClient(**_common(), transport=transport)
     else:
         http = httpx2.AsyncClient(**_options())
     client = _Client(http, _close_with_loop(key, http))

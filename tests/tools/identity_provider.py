@@ -40,6 +40,7 @@ class IdentityProvider:
         self.described: dict[str, Any] = {}  # laid over the description of the issuer
         self.broken: dict[str, tuple[int, bytes]] = {}  # by path: a status and a body
         self.asked: list[dict[str, str]] = []
+        self.cookies: list[str] = []  # that were sent along
         self._codes: dict[str, dict[str, str]] = {}
 
     def __enter__(self) -> Self:
@@ -140,6 +141,7 @@ def _handler(provider: IdentityProvider) -> type[BaseHTTPRequestHandler]:
             self._answer({name: values[0] for name, values in parse_qs(body).items()})
 
         def _answer(self, form: dict[str, str]) -> None:
+            provider.cookies += self.headers.get_all("Cookie", [])
             if self.path in provider.broken:
                 status, content = provider.broken[self.path]
             else:
@@ -147,6 +149,7 @@ def _handler(provider: IdentityProvider) -> type[BaseHTTPRequestHandler]:
                 content = json.dumps(found).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Set-Cookie", "session=somebody; Path=/")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

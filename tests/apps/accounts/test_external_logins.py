@@ -155,6 +155,12 @@ def test_strangers_where_registration_is_closed(
     assert log_in(anonymous, provider) == {"error": "User registration is disabled!"}
 
 
+def test_no_login_brings_the_cookies_of_another(anonymous: Web, provider: IdentityProvider, use: Any):
+    for _ in range(2):
+        assert "auth" in log_in(anonymous, provider)
+    assert not provider.cookies
+
+
 def test_a_disabled_account(ada: Web, anonymous: Web, provider: IdentityProvider, use: Any):
     User.objects.update(is_active=False)
     provider.claims |= {"email": "ada@example.org"}
