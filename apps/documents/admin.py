@@ -15,8 +15,21 @@ from apps.core.errors import RagflowError
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.documents.errors import FileNotFound
-from apps.documents.models import Document, File, IngestTask, MetadataValue
+from apps.documents.models import Document, DocumentTable, File, IngestTask, MetadataValue
 from apps.documents.services import deleting, file_deleting, parsing
+
+
+class DocumentTableInline(admin.StackedInline):
+    model = DocumentTable
+    fields = readonly_fields = ("row_count", "columns")
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DocumentTable]:
+        return super().get_queryset(request).defer("rows")
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
 
 
 class IngestTaskInline(admin.TabularInline):
@@ -40,7 +53,10 @@ class DocumentAdmin(admin.ModelAdmin):
     search_fields = ("name", "=id", "dataset__name")
     date_hierarchy = "created_at"
     actions = ("parse", "cancel")
-    inlines = (IngestTaskInline,)
+    inlines = (
+        IngestTaskInline,
+        DocumentTableInline,
+    )
     fieldsets = (
         (None, {"fields": ("id", "name", "dataset", "type", "size", "created_at")}),
         ("Parsing", {"fields": ("chunk_method", "parser_config", "state", "progress_bar", "progress_message")}),

@@ -60,7 +60,11 @@ async def ask_tables(question: str, read: ReadSheets, model: ChatModel) -> Found
         return None
     if model.can_instruct:
         return await _by_sql(question, sheets, read, model)
-    found = await asyncio.to_thread(look_up, question, sheets)
+    try:
+        found = await asyncio.to_thread(look_up, question, sheets)
+    except SQLRefused as error:  # it takes too long
+        logger.warning("Spreadsheets could not be looked into: %s", error)
+        return None
     if found is None:
         return None
     return Found(found.answer, found.sql, estimate_usage([Message("user", question)], found.answer.text))

@@ -113,8 +113,8 @@ def _time(text: str) -> str | None:
     if match is None:
         return None
     with suppress(ValueError):
-        year, month, day, *clock = (int(part or 0) for part in match.groups())
-        moment = datetime(year, month, day, *clock)  # noqa: DTZ001 - cells have no time zone
+        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+        moment = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - cells have no time zone
         is_day = not (moment.hour or moment.minute or moment.second)
         return moment.date().isoformat() if is_day else moment.isoformat(sep=" ", timespec="seconds")
     return None

@@ -6,6 +6,7 @@ import pytest
 
 from ragflow.engine.errors import ModelError
 from ragflow.engine.tables import asking
+from ragflow.engine.tables import sandbox as sandboxes
 from ragflow.engine.tables.asking import ask_tables, sql_of
 from ragflow.engine.tables.lookup import look_up
 from ragflow.engine.types import ReasoningDelta, TextDelta, Usage
@@ -124,6 +125,13 @@ async def test_plain_questions_are_read_without_a_model(sheets, question, line):
     assert found is not None, question
     assert found.answer.text.splitlines()[2] == line
     assert found.usage.estimated
+
+
+async def test_a_look_up_that_takes_too_long_is_left_to_a_search(sheets, monkeypatch, caplog):
+    monkeypatch.setattr(sandboxes, "SECONDS", -1.0)
+    monkeypatch.setattr(sandboxes, "_STEPS", 1)
+    assert await ask_tables("list all products", reading(sheets), ScriptedModel(can_instruct=False)) is None
+    assert "could not be looked into" in caplog.text
 
 
 @pytest.mark.parametrize(
