@@ -30,9 +30,9 @@ from apps.accounts.language_models import embedder_for
 from apps.accounts.services.models import note_usage
 from apps.core.logs import note_tenant, working_on
 from apps.datasets.engine import doc_store
-from apps.datasets.models import KnowledgeBase
 from apps.documents.extraction import extract
 from apps.documents.models import Document, IngestTask
+from apps.documents.services.rows import recount
 from apps.documents.tables import keep_table
 from ragflow.engine.docstore.base import ChunkCount, DocStore
 from ragflow.engine.errors import Cancelled, EngineError, ParseError, StoreError
@@ -176,7 +176,7 @@ class _Work:
         with self._owned() as document:
             if document is None:
                 raise Cancelled("The task is no longer this worker's.")
-            _recount(document)
+            recount(document)
             keep_table(document, self._table.finish())
             dataset = self.document.dataset
             note_usage(tenant_id=dataset.tenant_id, model=dataset.embedding_model, tokens=document.token_count)
@@ -225,16 +225,6 @@ class _Work:
         document.save()
 
 
-def _recount(document: Document) -> None:
-    """Set the counters of a locked document, and its dataset's, by what the store holds."""
-    found = doc_store().count(document.dataset_id, document.pk)
-    KnowledgeBase.objects.filter(pk=document.dataset_id).update(
-        chunk_count=F("chunk_count") + found.chunks - document.chunk_count,
-        token_count=F("token_count") + found.tokens - document.token_count,
-    )
-    document.chunk_count, document.token_count = found.chunks, found.tokens
-
-
 def _drop_parsed_chunks(document: Document) -> None:
     """Remove the part of a document that was read before parsing failed. Chunks added by hand stay.
 
@@ -244,7 +234,7 @@ def _drop_parsed_chunks(document: Document) -> None:
     try:
         while parsed := [item.id for item in store.list_chunks(*place, offset=0, limit=500).chunks if not item.manual]:
             store.delete_chunks(*place, parsed)
-        _recount(document)
+        recount(document)
     except StoreError as error:
         log.warning("Chunks of the failed document %s could not be removed: %s", document.pk, error)
 

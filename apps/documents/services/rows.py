@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import F
 
+from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document
 
@@ -25,3 +26,13 @@ def count_chunks(document: Document, *, chunks: int, tokens: int) -> None:
     KnowledgeBase.objects.filter(pk=document.dataset_id).update(**counters)
     document.chunk_count += chunks
     document.token_count += tokens
+
+
+def recount(document: Document) -> None:
+    """Set a locked document's counters, and its dataset's, by what the store holds. The caller saves the document."""
+    found = doc_store().count(document.dataset_id, document.pk)
+    KnowledgeBase.objects.filter(pk=document.dataset_id).update(
+        chunk_count=F("chunk_count") + found.chunks - document.chunk_count,
+        token_count=F("token_count") + found.tokens - document.token_count,
+    )
+    document.chunk_count, document.token_count = found.chunks, found.tokens

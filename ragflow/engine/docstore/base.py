@@ -154,8 +154,11 @@ class DocStore(Protocol):
         The id of a parent gives the normalised mean of its children's vectors.
         """
 
-    def document_ids(self, dataset_id: str) -> set[str]:
-        """Return the documents that have chunks here (the verify command compares them with the database)."""
+    def dataset_ids(self) -> set[str]:
+        """Return the datasets that have chunks here (the verify command compares them with the database)."""
+
+    def counts_by_document(self, dataset_id: str) -> dict[str, ChunkCount]:
+        """Count the chunks and tokens of every document that has chunks in the dataset."""
 
     def ping(self) -> str:
         """Return a short description of the backend if it answers; raise StoreError if it does not."""

@@ -298,15 +298,24 @@ class ElasticDocStore:
                     sums[identity] = sums[identity] + vector if identity in sums else vector
         return {identity: vector / (np.linalg.norm(vector) or 1.0) for identity, vector in sums.items()}
 
-    def document_ids(self, dataset_id: str) -> set[str]:
-        query = Bool(filter=within(dataset_id)).to_dict()
-        buckets: Body = {"size": BUCKETS, "sources": [{"document_id": {"terms": {"field": "document_id"}}}]}
-        found: set[str] = set()
+    def dataset_ids(self) -> set[str]:
+        return set(self._counts("dataset_id", []))
+
+    def counts_by_document(self, dataset_id: str) -> dict[str, ChunkCount]:
+        return self._counts("document_id", [dataset_id])
+
+    def _counts(self, field: str, dataset_ids: Sequence[str]) -> dict[str, ChunkCount]:
+        """Count the chunks and tokens by the values of a field, in these datasets (or everywhere if none is named)."""
+        query = Bool(filter=[any_of("dataset_id", dataset_ids)] if dataset_ids else []).to_dict()
+        buckets: Body = {"size": BUCKETS, "sources": [{"value": {"terms": {"field": field}}}]}
+        tokens: Body = {"tokens": {"sum": {"field": "tokens"}}}
+        found: dict[str, ChunkCount] = {}
         with self._session() as client:
             while True:
-                body = {"query": query, "size": 0, "aggs": {"documents": {"composite": buckets}}}
-                page = run(client, self._index.name, [dataset_id], body)["aggregations"]["documents"]
-                found.update(bucket["key"]["document_id"] for bucket in page["buckets"])
+                body = {"query": query, "size": 0, "aggs": {"values": {"composite": buckets, "aggs": tokens}}}
+                page = run(client, self._index.name, dataset_ids, body)["aggregations"]["values"]
+                for bucket in page["buckets"]:
+                    found[bucket["key"]["value"]] = ChunkCount(bucket["doc_count"], int(bucket["tokens"]["value"]))
                 if len(page["buckets"]) < BUCKETS:
                     return found
                 buckets["after"] = page["after_key"]

@@ -283,16 +283,29 @@ class EmbeddedDocStore:
             sums[chunk_id] = sums[chunk_id] + vector if chunk_id in sums else vector
         return {chunk_id: vector / (np.linalg.norm(vector) or 1.0) for chunk_id, vector in sums.items()}
 
-    def document_ids(self, dataset_id: str) -> set[str]:
+    def dataset_ids(self) -> set[str]:
         with self._file.read() as connection:
             rows = connection.execute(
                 """
-                SELECT document.id FROM document JOIN dataset ON dataset.no = document.dataset_no
-                WHERE dataset.id = ? AND EXISTS (SELECT 1 FROM chunk WHERE document_no = document.no)
+                SELECT id FROM dataset WHERE EXISTS (
+                    SELECT 1 FROM document JOIN chunk ON document_no = document.no WHERE dataset_no = dataset.no
+                )
+                """
+            ).fetchall()
+        return {dataset_id for (dataset_id,) in rows}
+
+    def counts_by_document(self, dataset_id: str) -> dict[str, ChunkCount]:
+        with self._file.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT document.id, count(*), sum(chunk.tokens) FROM dataset
+                JOIN document ON document.dataset_no = dataset.no
+                JOIN chunk ON chunk.document_no = document.no
+                WHERE dataset.id = ? GROUP BY document.no
                 """,
                 (clean(dataset_id),),
             ).fetchall()
-        return {document_id for (document_id,) in rows}
+        return {document_id: ChunkCount(chunks, tokens) for document_id, chunks, tokens in rows}
 
     def ping(self) -> str:
         with self._file.read() as connection:

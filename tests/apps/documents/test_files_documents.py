@@ -146,7 +146,7 @@ def test_converting_again_replaces_the_documents(api, files, dataset, counts, st
     run_tasks()
     (second,) = files.convert([file], [dataset["id"]])
     assert second["document_id"] != first["document_id"]
-    assert store.document_ids(dataset["id"]) == set()
+    assert store.counts_by_document(dataset["id"]) == {}
     assert counts() == (2, 0, 0)
     assert Document.objects.get(pk=second["document_id"]).name == "a(1).txt"
     assert files.convert([file], []) == []

@@ -130,7 +130,8 @@ class DocStoreConformance:
         assert store.delete_document("nowhere", "doc") == ChunkCount(0, 0)
         assert store.delete_dataset("nowhere") == 0
         assert store.set_available("nowhere", "doc", False) == 0
-        assert store.document_ids("nowhere") == set()
+        assert store.counts_by_document("nowhere") == {}
+        assert store.dataset_ids() == set()
         assert store.available_ids("nowhere", "doc") == set()
         assert store.vectors(["nowhere"], ["x"]) == {}
         store.rename_document("nowhere", "doc", "name")
@@ -301,7 +302,16 @@ class DocStoreConformance:
         assert store.delete_document("data", "doc", older_than=2.0).chunks == 1
         assert listed(store) == ["new"]
         assert store.delete_document("data", "doc").chunks == 1
-        assert store.document_ids("data") == {"doc2"}
+        assert store.counts_by_document("data") == {"doc2": ChunkCount(1, 1)}
+
+    def test_counts_by_dataset_and_document(self, store: DocStore) -> None:
+        put(store, make("a", token_count=3), make("b", token_count=4), make("c", document="doc2", token_count=5))
+        put(store, make("foreign", dataset="other"))
+        assert store.dataset_ids() == {"data", "other"}
+        assert store.counts_by_document("data") == {"doc": ChunkCount(2, 7), "doc2": ChunkCount(1, 5)}
+        store.delete_document("other", "doc")
+        store.delete_dataset("data")
+        assert store.dataset_ids() == set()
 
     def test_available_chunks_of_a_document(self, store: DocStore) -> None:
         on, off = make("on"), make("off")
@@ -349,7 +359,7 @@ class DocStoreConformance:
         store.delete_document("data", "doc1")
         left = [
             chunk
-            for document in store.document_ids("data")
+            for document in store.counts_by_document("data")
             for chunk in store.list_chunks("data", document, offset=0, limit=100).chunks
         ]
         assert store.count("data") == ChunkCount(len(left), sum(chunk.token_count for chunk in left))
