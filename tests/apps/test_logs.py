@@ -108,7 +108,11 @@ class TestLines:
         }
         assert "ValueError: line\nbreak" in second["exception"]
 
-    @pytest.mark.parametrize("odd", ["\udcff", object(), {1: {2}}, b"\xff", float("nan"), 2**70, "a\nb\u2028"])
+    @pytest.mark.parametrize(
+        "odd",
+        ["\udcff", object(), {1: {2}}, b"\xff", float("nan"), 2**70, "a\nb\u2028"],
+        ids=["surrogate", "object", "set", "bytes", "nan", "huge", "lines"],  # xdist cannot write a surrogate
+    )
     def test_whatever_is_logged_is_one_line_of_json(self, written: Written, odd: Any):
         logging.getLogger("apps.tests").info("%s", odd, extra={"odd": odd})
         assert len(written.of("apps.tests")) == 1
