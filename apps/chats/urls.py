@@ -4,7 +4,7 @@ from apps.chats.views.chats import ChatViewSet, SessionViewSet
 from apps.chats.views.search_apps import SearchAppViewSet
 from apps.chats.views.shared import SharedChatViewSet, SharedSearchViewSet
 from apps.chats.views.statistics import StatisticsViewSet
-from apps.chats.web.views import DialogViewSet
+from apps.chats.web.views import WebDialogViewSet
 from apps.core.routes import web_routes
 
 _DIALOGS = {
@@ -31,5 +31,5 @@ urlpatterns = [
     path("v1/search/rm", SearchAppViewSet.as_view({"post": "remove"})),
     path("api/v1/chatbots/<str:chat_id>/info", SharedChatViewSet.as_view({"get": "info"})),
     path("api/v1/searchbots/detail", SharedSearchViewSet.as_view({"get": "show"})),
-    *web_routes("dialog", DialogViewSet, _DIALOGS),
+    *web_routes("dialog", WebDialogViewSet, _DIALOGS),
 ]

@@ -2,7 +2,7 @@ from django.urls import path
 
 from apps.core.routes import web_routes
 from apps.datasets.views import DatasetViewSet
-from apps.datasets.web.views import DatasetViewSet as WebDatasetViewSet
+from apps.datasets.web.views import WebDatasetViewSet
 
 _WEB = {
     "create": {"post": "create"},

@@ -7,8 +7,8 @@ from apps.documents.views.documents import DocumentViewSet
 from apps.documents.views.files import FileViewSet
 from apps.documents.views.metadata import MetadataViewSet
 from apps.documents.views.retrieval import RetrievalViewSet
-from apps.documents.web.chunks import ChunkViewSet as WebChunkViewSet
-from apps.documents.web.documents import DocumentViewSet as WebDocumentViewSet
+from apps.documents.web.chunks import WebChunkViewSet
+from apps.documents.web.documents import WebDocumentViewSet
 
 _DATASET = "api/v1/datasets/<str:dataset_id>"
 _FILE = "api/v1/file"

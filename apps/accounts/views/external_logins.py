@@ -50,7 +50,7 @@ class ExternalLoginViewSet(OpenViewSet):
         parameters=[OpenApiParameter("code", str), OpenApiParameter("state", str)],
         responses=_REDIRECT,
     )
-    def callback(self, request: Request, channel: str = "github") -> HttpResponse:
+    def callback(self, request: Request, channel: str) -> HttpResponse:
         """Leads to the start page: `/?auth=<session token>`, or `/?error=<reason>`."""
         sent = http_request(request)
         try:
@@ -66,6 +66,10 @@ class ExternalLoginViewSet(OpenViewSet):
             response = _to_start_page(error=error.message)
         response.delete_cookie(COOKIE, path=COOKIE_PATH, samesite="Lax")
         return response
+
+    @extend_schema(summary="Come back from GitHub, at its older address", responses=_REDIRECT)
+    def callback_of_github(self, request: Request) -> HttpResponse:
+        return self.callback(request, "github")
 
 
 def _to_start_page(**query: str) -> HttpResponse:

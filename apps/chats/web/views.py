@@ -21,7 +21,7 @@ from apps.core.rest import caller, http_request, web_success
 
 
 @extend_schema(tags=["chats (web)"], responses=ANSWER)
-class DialogViewSet(WebViewSet):
+class WebDialogViewSet(WebViewSet):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.action == "save":  # the contract looks at the body before the credentials
             read_required(http_request(request), ("prompt_config",))

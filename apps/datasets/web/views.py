@@ -39,7 +39,7 @@ def _body(fields: dict[str, Any], *required: str) -> dict[str, Any]:
 
 
 @extend_schema(tags=["datasets (web)"], responses=ANSWER)
-class DatasetViewSet(WebViewSet):
+class WebDatasetViewSet(WebViewSet):
     @extend_schema(summary="Create a dataset", request=_body(_FIELDS, "name"))
     def create(self, request: Request) -> Response:
         body = read_required(http_request(request), ("name",))

@@ -40,7 +40,7 @@ def _body(*required: str, **fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @extend_schema(tags=["chunks (web)"], responses=ANSWER)
-class ChunkViewSet(WebViewSet):
+class WebChunkViewSet(WebViewSet):
     @extend_schema(summary="Add a chunk", request=_body("doc_id", "content_with_weight", **_FIELDS))
     def create(self, request: Request) -> Response:
         sent = schemas.new_chunk(read_required(http_request(request), ("doc_id", "content_with_weight")))

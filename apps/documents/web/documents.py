@@ -53,7 +53,7 @@ def _body(*required: str, **fields: dict[str, Any]) -> dict[str, Any]:
 
 
 @extend_schema(tags=["documents (web)"], responses=ANSWER)
-class DocumentViewSet(WebViewSet):
+class WebDocumentViewSet(WebViewSet):
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         accept_files(request)
         return super().initialize_request(request, *args, **kwargs)
