@@ -1,10 +1,16 @@
-"""What can go wrong in the file manager, whose codes are HTTP statuses."""
+"""What can go wrong with documents, and in the file manager, whose codes are HTTP statuses."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from apps.core import errors
+
+
+class PartlyRefused(errors.RagflowError):
+    """Some of what the request names was refused, the rest was done. Sending it again would not help."""
+
+    key, code, status = "partly_refused", 500, 400
 
 
 class FileNotFound(errors.NotFound):

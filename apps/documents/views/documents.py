@@ -11,12 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.core.bodies import read_object
-from apps.core.errors import DataError, InvalidArgument, NotFound, ServerFailure
+from apps.core.errors import DataError, InvalidArgument, NotFound
 from apps.core.paging import page_of
 from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset, owned_dataset
+from apps.documents.errors import PartlyRefused
 from apps.documents.metadata.filtering import restricted
 from apps.documents.metadata_schemas import condition_of
 from apps.documents.schemas import (
@@ -84,7 +85,7 @@ class DocumentViewSet(ResourceViewSet):
             raise InvalidArgument("No file part!")
         added = adding.add_documents(principal=caller(request), dataset_id=dataset_id, files=files)
         if added.refusals:
-            raise ServerFailure("\n".join(added.refusals))
+            raise PartlyRefused("\n".join(added.refusals))
         return success([uploaded_to_wire(document) for document in added.documents])
 
     @extend_schema(summary="List documents", parameters=_LIST_PARAMETERS)

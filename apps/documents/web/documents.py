@@ -13,12 +13,13 @@ from apps.accounts.errors import NotYours
 from apps.accounts.selectors import owners_of
 from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.core.bodies import read_object, read_required
-from apps.core.errors import BadValue, InvalidArgument, LookupFailed, NotFound, OperationRefused, ServerFailure
+from apps.core.errors import BadValue, InvalidArgument, LookupFailed, NotFound, OperationRefused
 from apps.core.paging import web_descending, web_rows
 from apps.core.rest import caller, http_request, web_success
 from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, accessible_datasets, editable_dataset, editable_datasets
+from apps.documents.errors import PartlyRefused
 from apps.documents.metadata.filtering import restricted
 from apps.documents.models import Document
 from apps.documents.schemas import order_of
@@ -74,7 +75,7 @@ class WebDocumentViewSet(WebViewSet):
         added = adding.add_to(dataset=dataset, principal=caller(request), files=files)
         stored = [wire.uploaded_document_to_wire(document) for document in added.documents]
         if added.refusals:
-            raise ServerFailure("\n".join(added.refusals), data=stored)
+            raise PartlyRefused("\n".join(added.refusals), data=stored)
         return web_success(stored)
 
     @extend_schema(summary="Add a document without content", request=_body("name", "kb_id", name=_TEXT, kb_id=_TEXT))
@@ -154,7 +155,7 @@ class WebDocumentViewSet(WebViewSet):
         status = {"status": str(int(enabled))}
         outcome = {id_: {"error": problems[id_]} if id_ in problems else status for id_ in ids}
         if problems:
-            raise ServerFailure("Partial failure", data=outcome)
+            raise PartlyRefused("Partial failure", data=outcome)
         return web_success(outcome)
 
     @extend_schema(summary="Rename a document", request=_body("doc_id", "name", doc_id=_TEXT, name=_TEXT))

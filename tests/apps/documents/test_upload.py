@@ -155,7 +155,7 @@ def test_files_of_other_types_are_refused_and_the_rest_is_kept(api, dataset, pro
     answer = api.send_form(dataset["id"], content)
     reason = "This type of file has not been supported yet!"
     assert (answer["code"], answer["message"]) == (500, f"bad.exe: {reason}\nnone: {reason}")
-    assert answer["status"] == (500 if profile == "standard" else 200)
+    assert answer["status"] == (400 if profile == "standard" else 200)
     assert [document.name for document in Document.objects.all()] == ["good.txt"]
 
 
