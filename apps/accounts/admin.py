@@ -1,4 +1,4 @@
-"""Where an operator manages people, tenants, their models and tokens."""
+"""Where an operator manages members, tokens and models, and reads the audit log. `apps.administration` has the rest."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
 from django.db import models
 from django.http import HttpRequest, HttpResponse
@@ -27,12 +25,13 @@ from apps.accounts.models import (
     User,
 )
 from apps.accounts.services.models import problem_with
-from apps.accounts.services.sessions import end_session
 from apps.accounts.services.tokens import create_share_token, revoke_share_token
+from apps.core.admin import ReadOnly, ask_first, counted, is_confirmed, two_lines
 from apps.core.crypto import encrypt
 from apps.core.principal import Scope
 
 admin.site.unregister(Group)
+admin.site.enable_nav_sidebar = False  # a line of links takes less room; see templates/admin/base_site.html
 
 MOST_CHECKED = 5  # models in one request of the browser: each may take a while
 
@@ -58,79 +57,6 @@ class Audited(admin.ModelAdmin):
         detail = {"changes": message} if message else {}  # Django names the fields, not their values
         kind = str(obj._meta.verbose_name)  # noqa: SLF001
         audit.record(action, kind, id=str(obj.pk), name=str(obj), tenant_id=tenant_id, detail=detail)
-
-
-class CreateUserForm(AdminUserCreationForm):
-    class Meta:
-        model = User
-        fields = ("email", "nickname")
-
-
-@admin.register(User)
-class UserAdmin(Audited, DjangoUserAdmin):
-    add_form = CreateUserForm
-    list_display = ("email", "nickname", "is_active", "is_staff", "last_login", "created_at")
-    list_filter = ("is_active", "is_staff")
-    search_fields = ("email", "nickname")
-    ordering = ("email",)
-    filter_horizontal = ()
-    readonly_fields = ("id", "last_login", "created_at")
-    fieldsets = (
-        (None, {"fields": ("id", "email", "nickname", "password")}),
-        ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
-        ("Times", {"fields": ("created_at", "last_login")}),
-    )
-    add_fieldsets = (
-        (None, {"classes": ("wide",), "fields": ("email", "nickname", "usable_password", "password1", "password2")}),
-    )
-    actions = ("log_out",)
-
-    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
-        """Give a new user the tenant that every user owns."""
-        super().save_model(request, obj, form, change)
-        if not change:
-            services.create_tenant_for(user=obj)
-
-    @admin.action(description="End the API logins of the selected users")
-    def log_out(self, request: HttpRequest, queryset: models.QuerySet[User]) -> None:
-        for user in queryset:
-            end_session(user=user)
-        self.message_user(request, "The selected users have to log in again. Their API tokens still work.")
-
-
-class MembershipInline(admin.TabularInline):
-    model = Membership
-    fk_name = "tenant"
-    fields = ("user", "role", "is_pending", "invited_by")
-    readonly_fields = ("invited_by",)
-    extra = 0
-    autocomplete_fields = ("user",)
-
-
-@admin.register(Tenant)
-class TenantAdmin(Audited):
-    list_display = ("name", "id", "datasets", "members_count", "chat_model", "embedding_model", "created_at")
-    search_fields = ("name", "id", "members__email")
-    readonly_fields = ("id", "created_at")
-    fields = ("id", "name", "chat_model", "embedding_model", "rerank_model", "created_at")
-    inlines = (MembershipInline,)
-
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Tenant]:
-        tenants: models.QuerySet[Tenant] = super().get_queryset(request)
-        return tenants.annotate(
-            _datasets=models.Count("datasets", distinct=True), _members=models.Count("memberships", distinct=True)
-        )
-
-    @admin.display(ordering="_datasets")
-    def datasets(self, tenant: Tenant) -> int:
-        return tenant._datasets  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
-
-    @admin.display(ordering="_members", description="members")
-    def members_count(self, tenant: Tenant) -> int:
-        return tenant._members  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # a tenant comes with its owner
 
 
 @admin.register(Membership)
@@ -182,7 +108,9 @@ class TenantModelAdmin(Audited):
         chosen = (*ModelForm.Meta.fields[:5], "api_key", *ModelForm.Meta.fields[5:])
         return chosen if obj is None else (*chosen, *self.readonly_fields)
 
-    @admin.action(description=f"Ask the selected models (at most {MOST_CHECKED}) whether they answer")
+    @admin.action(
+        description=f"Ask the selected models (at most {MOST_CHECKED}) whether they answer", permissions=["change"]
+    )
     def ask(self, request: HttpRequest, queryset: models.QuerySet[TenantModel]) -> None:
         for row in queryset[:MOST_CHECKED]:
             if problem := problem_with(row=row):
@@ -255,6 +183,20 @@ class SecretAdmin(Audited):
     def state(self, token: IssuedSecret) -> bool:
         return token.is_usable
 
+    def revoke_one(self, token: Any) -> None:
+        raise NotImplementedError
+
+    @admin.action(description="Revoke the selected tokens", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
+        if not is_confirmed(request):
+            consequences = ["They stop working at once and for good. Clients that use them are refused from now on."]
+            return ask_first(request, self, queryset, title="Revoke tokens?", consequences=consequences)
+        tokens = list(queryset.filter(revoked_at=None))
+        for token in tokens:
+            self.revoke_one(token)
+        self.message_user(request, f"{counted(len(tokens), 'token')} revoked.")
+        return None
+
     def show_once(self, request: HttpRequest, secret: str) -> None:
         text = "The token is <code>{}</code>. Copy it now: it is not shown again."
         messages.warning(request, format_html(text, secret))
@@ -263,13 +205,17 @@ class SecretAdmin(Audited):
 @admin.register(APIToken)
 class APITokenAdmin(SecretAdmin):
     form = TokenForm
-    list_display = ("prefix", "name", "tenant", "state", "may", "expires_at", "last_used_at", "created_at")
+    list_display = ("named", "tenant", "state", "may", "expires_at", "last_used_at", "created_at")
     search_fields = ("prefix", "name", "tenant__name")
     always_readonly = (*SecretAdmin.always_readonly, "created_by")
 
     def get_fields(self, request: HttpRequest, obj: APIToken | None = None) -> tuple[str, ...]:
         chosen = TokenForm.Meta.fields
         return chosen if obj is None else ("prefix", *chosen, "last_used_at", "revoked_at", "created_at", "created_by")
+
+    @admin.display(description="token", ordering="prefix")
+    def named(self, token: APIToken) -> str:
+        return two_lines(f"{token.prefix}…", token.name)
 
     @admin.display(description="scopes")
     def may(self, token: APIToken) -> str:
@@ -286,12 +232,8 @@ class APITokenAdmin(SecretAdmin):
         obj.refresh_from_db()
         self.show_once(request, issued.secret)
 
-    @admin.action(description="Revoke the selected tokens")
-    def revoke(self, request: HttpRequest, queryset: models.QuerySet[APIToken]) -> HttpResponse | None:
-        for token in queryset:
-            services.revoke_token(token=token)
-        self.message_user(request, "The selected tokens no longer work.")
-        return None
+    def revoke_one(self, token: APIToken) -> None:
+        services.revoke_token(token=token)
 
 
 @admin.register(ShareToken)
@@ -315,19 +257,15 @@ class ShareTokenAdmin(SecretAdmin):
         obj.refresh_from_db()
         self.show_once(request, issued.secret)
 
-    @admin.action(description="Revoke the selected tokens")
-    def revoke(self, request: HttpRequest, queryset: models.QuerySet[ShareToken]) -> HttpResponse | None:
-        for token in queryset:
-            revoke_share_token(token=token)
-        self.message_user(request, "The selected tokens no longer work.")
-        return None
+    def revoke_one(self, token: ShareToken) -> None:
+        revoke_share_token(token=token)
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(admin.ModelAdmin):
+class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
     """To be read only."""
 
-    list_display = ("at", "who", "action", "object_kind", "object_name", "object_id", "tenant_id", "address")
+    list_display = ("at", "who", "action", "what", "tenant_id", "address")
     list_filter = ("action", "object_kind", "actor_kind", "at")
     search_fields = ("actor_name", "actor_id", "object_name", "object_id", "tenant_id", "address", "request_id")
     date_hierarchy = "at"
@@ -337,20 +275,17 @@ class AuditEntryAdmin(admin.ModelAdmin):
 
     @admin.display(description="actor", ordering="actor_name")
     def who(self, entry: AuditEntry) -> str:
-        return entry.actor_name or entry.actor_kind
+        return two_lines(entry.actor_name, entry.actor_kind) if entry.actor_name else entry.actor_kind
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: AuditEntry | None = None) -> bool:
-        return False
+    @admin.display(description="object", ordering="object_kind")
+    def what(self, entry: AuditEntry) -> str:
+        several = entry.detail.get("count")
+        kind = counted(several, entry.object_kind) if isinstance(several, int) else entry.object_kind
+        return two_lines(f"{kind} {entry.object_name}".rstrip(), entry.object_id)
 
 
 @admin.register(SystemSetting)
-class SystemSettingAdmin(admin.ModelAdmin):
+class SystemSettingAdmin(ReadOnly, admin.ModelAdmin):
     """What administrators have set through the admin API, which checks values."""
 
     list_display = ("name", "shown", "updated_at")
@@ -360,12 +295,3 @@ class SystemSettingAdmin(admin.ModelAdmin):
     @admin.display(description="value")
     def shown(self, row: SystemSetting) -> str:
         return system_settings.MASK if row.encrypted_value else row.value
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: SystemSetting | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: SystemSetting | None = None) -> bool:
-        return False

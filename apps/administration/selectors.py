@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from django.db import models
+from typing import Any
 
-from apps.accounts.models import APIToken, Tenant, User
+from django.db import models
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from apps.accounts.models import APIToken, Membership, Tenant, TenantModel, User
 from apps.accounts.selectors import tenant_by_id, tokens_of, user_by_email
 from apps.core.principal import Principal
+from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import listed_datasets
+from apps.documents.models import Document, File
+from apps.documents.selectors import documents_of
+from ragflow.engine.docstore.base import ChunkCount
 
 
 def users() -> models.QuerySet[User]:
@@ -36,3 +44,72 @@ def keys_of(user: User) -> models.QuerySet[APIToken]:
 def datasets_of(user: User) -> models.QuerySet[KnowledgeBase]:
     """Return what the user's own list shows."""
     return listed_datasets(principal_of(user))
+
+
+# -- for the administration pages ----------------------------------------------------------------------------------
+
+
+def with_usage(tenants: models.QuerySet[Tenant]) -> models.QuerySet[Tenant]:
+    """Add to each tenant what it has and uses: one statement, whose sums do not multiply each other.
+
+    `stored_bytes` counts the bytes of documents and files once, however many documents are made from a file;
+    `used_tokens` are those that its configured models have taken.
+    """
+    datasets = KnowledgeBase.objects.filter(tenant=OuterRef("pk"), deleted_at=None)
+    documents = Document.objects.filter(dataset__tenant=OuterRef("pk"), dataset__deleted_at=None, deleted_at=None)
+    files = File.objects.filter(tenant=OuterRef("pk"), deleted_at=None)
+    members = Membership.objects.filter(tenant=OuterRef("pk"), is_pending=False)
+    configured = TenantModel.objects.filter(tenant=OuterRef("pk"))
+    usable = APIToken.objects.filter(tenant=OuterRef("pk"), revoked_at=None)
+    return tenants.annotate(
+        members_total=_total(members, "tenant", models.Count("pk")),
+        tokens_total=_total(usable, "tenant", models.Count("pk")),
+        datasets_total=_total(datasets, "tenant", models.Count("pk")),
+        documents_total=_total(datasets, "tenant", models.Sum("document_count")),
+        chunks_total=_total(datasets, "tenant", models.Sum("chunk_count")),
+        indexed_tokens=_total(datasets, "tenant", models.Sum("token_count")),
+        stored_bytes=_total(documents.filter(file_link=None), "dataset__tenant", models.Sum("size"))
+        + _total(files, "tenant", models.Sum("size")),
+        used_tokens=_total(configured, "tenant", models.Sum("used_tokens")),
+    )
+
+
+def with_progress(datasets: models.QuerySet[KnowledgeBase]) -> models.QuerySet[KnowledgeBase]:
+    """Add to each dataset the bytes of its documents, and how many of them are in the states that matter."""
+    documents = Document.objects.filter(dataset=OuterRef("pk"), deleted_at=None)
+
+    def in_state(state: Document.State) -> models.Func:
+        return _total(documents.filter(state=state), "dataset", models.Count("pk"))
+
+    return datasets.annotate(
+        bytes_total=_total(documents, "dataset", models.Sum("size")),
+        done_total=in_state(Document.State.DONE),
+        running_total=in_state(Document.State.RUNNING),
+        failed_total=in_state(Document.State.FAIL),
+    )
+
+
+def _total(rows: models.QuerySet[Any], owner: str, aggregate: models.Aggregate) -> models.Func:
+    """Return an aggregate over those rows of an owner; 0 when there are none."""
+    grouped = rows.order_by().values(owner).annotate(total=aggregate).values("total")
+    return Coalesce(Subquery(grouped, output_field=models.BigIntegerField()), 0)
+
+
+def miscounted(dataset: KnowledgeBase) -> list[str]:
+    """Compare the counters of a dataset's documents with the store. Return a sentence per document that differs.
+
+    Documents that are being parsed are left out: they are counted when that ends. Raises StoreError.
+    """
+    found = doc_store().counts_by_document(dataset.pk)
+    settled = documents_of(dataset).exclude(state=Document.State.RUNNING)
+    return [
+        f"{name}: {chunks} chunks are counted, {stored.chunks} are in the index."
+        for id_, name, chunks, tokens in settled.values_list("pk", "name", "chunk_count", "token_count").order_by("pk")
+        if (stored := found.get(id_, ChunkCount(0, 0))) != ChunkCount(chunks, tokens)
+    ]
+
+
+def chunks_of_failed(datasets: models.QuerySet[KnowledgeBase]) -> int:
+    """Return how many chunks failed documents hold: only those added by hand outlive a failure."""
+    failed = Document.objects.filter(dataset__in=datasets.values("pk"), deleted_at=None, state=Document.State.FAIL)
+    return failed.aggregate(total=models.Sum("chunk_count"))["total"] or 0

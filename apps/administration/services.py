@@ -1,9 +1,9 @@
-"""What administrators do to users."""
+"""What administrators do to users, and to datasets as a whole."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
@@ -13,11 +13,15 @@ from apps.accounts.models import Tenant, User
 from apps.accounts.services.accounts import readable_password
 from apps.accounts.services.sessions import StartedSession, authenticate, note_refused_login, start_session
 from apps.administration.errors import FAILED, AdminError, NotAdministrator
+from apps.core.errors import RagflowError
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.services import hide_datasets, purge_dataset
 from apps.documents.models import Document
+from apps.documents.selectors import documents_of
 from apps.documents.services.deleting import delete_documents
 from apps.documents.services.file_deleting import delete_tree
+from apps.documents.services.parsing import start_parsing
+from ragflow.engine.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -159,3 +163,19 @@ def _delete_rows(user: User) -> None:
 
 def _record(action: str, user: User) -> None:
     audit.record(action, "user", id=user.pk, name=user.email, tenant_id=user.pk)
+
+
+# -- datasets ------------------------------------------------------------------------------------------------------
+
+
+def retry_failed(datasets: Sequence[KnowledgeBase]) -> tuple[int, list[str]]:
+    """Queue the failed documents again. Return how many were queued, and a sentence for each that was not."""
+    queued, refused = 0, []
+    for dataset in datasets:
+        failed = documents_of(dataset).filter(state=Document.State.FAIL)
+        for document_id, name in failed.values_list("pk", "name"):
+            try:
+                queued += not start_parsing(dataset=dataset, ids=[document_id])
+            except (RagflowError, StoreError) as error:
+                refused.append(f"{name}: {error}")
+    return queued, refused

@@ -6,17 +6,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from django.contrib import admin, messages
-from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Count, Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
+from apps.core.admin import ReadOnly, ask_first, bytes_shown, counted, is_confirmed, state_shown, two_lines
 from apps.core.errors import RagflowError
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.documents.errors import FileNotFound
 from apps.documents.models import Document, DocumentTable, File, IngestTask, MetadataValue
 from apps.documents.services import deleting, file_deleting, parsing
+from ragflow.engine.errors import EngineError
+
+_MOST_NAMED = 10  # refusals that are told one by one
+_MOST_OF_A_MESSAGE = 160  # characters in a list
 
 
 class DocumentTableInline(admin.StackedInline):
@@ -45,26 +51,33 @@ class IngestTaskInline(admin.TabularInline):
 
 @admin.register(Document)
 class DocumentAdmin(admin.ModelAdmin):
-    list_display = (
-        "name", "dataset", "owner", "state", "progress_bar", "chunk_count", "size", "problem", "created_at",
-    )  # fmt: skip
+    list_display = ("named", "place", "progress_shown", "chunk_count", "bytes", "chunk_method", "created_at")
     list_select_related = ("dataset__tenant",)
     list_filter = ("state", "type", "chunk_method", "error_class")
     search_fields = ("name", "=id", "dataset__name")
     date_hierarchy = "created_at"
+    list_per_page = 50
     actions = ("parse", "cancel")
     inlines = (
         IngestTaskInline,
         DocumentTableInline,
     )
     fieldsets = (
-        (None, {"fields": ("id", "name", "dataset", "type", "size", "created_at")}),
-        ("Parsing", {"fields": ("chunk_method", "parser_config", "state", "progress_bar", "progress_message")}),
-        ("Content", {"fields": ("chunk_count", "token_count", "meta_fields", "enabled")}),
+        (None, {"fields": (("name", "id"), "place", ("type", "bytes", "created_at"))}),
+        (
+            "Parsing",
+            {"fields": ("progress_shown", "log", ("process_begin_at", "took"), "chunk_method", "parser_config")},
+        ),
+        ("Content", {"fields": (("chunk_count", "token_count", "enabled"), "meta_fields")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         return super().get_queryset(request).filter(deleted_at__isnull=True)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """A tenant's page leads to the documents of that tenant."""
+        allowed: bool = lookup == "dataset__tenant__id__exact" or super().lookup_allowed(lookup, value, request)
+        return allowed
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # documents are uploaded
@@ -72,27 +85,59 @@ class DocumentAdmin(admin.ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Document | None = None) -> bool:
         return False  # a change has to reach the search index: the API does that
 
-    @admin.display(ordering="dataset__tenant__name")
-    def owner(self, document: Document) -> str:
-        return document.dataset.tenant.name
+    def has_parse_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("documents.change_document")
 
-    @admin.display(ordering="progress", description="progress")
-    def progress_bar(self, document: Document) -> SafeString:
-        bar = '<progress value="{}" max="1" style="width: 4rem"></progress>'
-        return format_html(bar, max(document.progress, 0))
+    @admin.display(ordering="name", description="document")
+    def named(self, document: Document) -> SafeString:
+        return format_html('<span title="{}">{}</span>', document.name, Truncator(document.name).chars(60))
 
-    @admin.display(ordering="error_class")
-    def problem(self, document: Document) -> str:
-        _, found, sentence = document.progress_message.rpartition("[ERROR] ")
-        return sentence if found and document.state == Document.State.FAIL else ""
+    @admin.display(ordering="dataset__name", description="dataset")
+    def place(self, document: Document) -> SafeString:
+        return two_lines(document.dataset, document.dataset.tenant)
 
-    @admin.action(description="Parse the selected documents (again)", permissions=["delete"])
-    def parse(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+    @admin.display(ordering="state", description="progress")
+    def progress_shown(self, document: Document) -> SafeString:
+        label = state_shown(document.get_state_display())
+        if document.state == Document.State.RUNNING:
+            bar = '{} <progress value="{}" max="1"></progress> {}&nbsp;%'
+            return format_html(bar, label, document.progress, int(document.progress * 100))
+        if document.state == Document.State.FAIL:
+            sentence = document.progress_message.rpartition("[ERROR] ")[2]
+            return two_lines(label, Truncator(sentence).chars(_MOST_OF_A_MESSAGE))
+        return label
+
+    @admin.display(ordering="size", description="size")
+    def bytes(self, document: Document) -> str:
+        return bytes_shown(document.size)
+
+    @admin.display(description="log")
+    def log(self, document: Document) -> SafeString:
+        return format_html('<pre class="log">{}</pre>', document.progress_message)
+
+    @admin.display(description="it took")
+    def took(self, document: Document) -> str:
+        return f"{document.process_duration:.1f} s" if document.process_duration else "-"
+
+    @admin.action(description="Parse the selected documents (again)", permissions=["parse"])
+    def parse(self, request: HttpRequest, queryset: QuerySet[Document]) -> HttpResponse | None:
+        chunks = queryset.aggregate(total=Sum("chunk_count"))["total"]
+        if chunks and not is_confirmed(request):
+            consequences = [
+                f"{counted(chunks, 'chunk')} of these documents will be removed, also those added or changed by hand.",
+                "Parsing makes new ones; until then searches find nothing of these documents.",
+            ]
+            return ask_first(request, self, queryset, title="Parse documents again?", consequences=consequences)
         self._each(request, queryset, lambda dataset, ids: parsing.start_parsing(dataset=dataset, ids=ids), "queued")
+        return None
 
-    @admin.action(description="Cancel parsing of the selected documents", permissions=["delete"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+    @admin.action(description="Cancel parsing of the selected documents", permissions=["parse"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Document]) -> HttpResponse | None:
+        if not is_confirmed(request):
+            consequences = ["Work on them stops, and the chunks that running or failed ones have are removed."]
+            return ask_first(request, self, queryset, title="Cancel parsing?", consequences=consequences)
         self._each(request, queryset, lambda dataset, ids: parsing.stop_parsing(dataset=dataset, ids=ids), "cancelled")
+        return None
 
     def _each(
         self,
@@ -101,14 +146,18 @@ class DocumentAdmin(admin.ModelAdmin):
         act: Callable[[KnowledgeBase, list[str]], object],
         done: str,
     ) -> None:
-        count = 0
-        for document in queryset:
+        count, refused = 0, []
+        for document in queryset.select_related("dataset"):
             try:
                 act(document.dataset, [document.pk])
                 count += 1
-            except RagflowError as error:
-                self.message_user(request, f"{document}: {error}", messages.WARNING)
-        self.message_user(request, f"{count} documents {done}.")
+            except (RagflowError, EngineError) as error:
+                refused.append(f"{document}: {error}")
+        for sentence in refused[:_MOST_NAMED]:
+            self.message_user(request, sentence, messages.WARNING)
+        if len(refused) > _MOST_NAMED:
+            self.message_user(request, f"So it is with {len(refused) - _MOST_NAMED} more.", messages.WARNING)
+        self.message_user(request, f"{counted(count, 'document')} {done}.")
 
     def get_deleted_objects(
         self, objs: Iterable[Document], request: HttpRequest
@@ -130,7 +179,7 @@ class DocumentAdmin(admin.ModelAdmin):
 
 
 @admin.register(MetadataValue)
-class MetadataValueAdmin(admin.ModelAdmin):
+class MetadataValueAdmin(ReadOnly, admin.ModelAdmin):
     """What filters find. It follows the documents' metadata, so it is shown and not changed here."""
 
     list_display = ("key", "value", "kind", "document", "dataset")
@@ -139,44 +188,44 @@ class MetadataValueAdmin(admin.ModelAdmin):
     search_fields = ("key", "value", "document__name", "=document__id")
     show_full_result_count = False
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
 
 @admin.register(IngestTask)
-class IngestTaskAdmin(admin.ModelAdmin):
-    list_display = (
-        "document", "dataset", "state", "stage", "attempt", "worker", "lease_until", "message", "created_at",
-        "finished_at",
-    )  # fmt: skip
+class IngestTaskAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("place", "progress_shown", "attempt", "worker", "created_at", "took")
     list_select_related = ("document__dataset",)
     list_filter = ("state", "error_class")
     search_fields = ("document__name", "=document__id", "=id")
     date_hierarchy = "created_at"
+    list_per_page = 50
+    show_full_result_count = False
+    fieldsets = (
+        (None, {"fields": ("id", "document", "state", "stage", "progress_shown")}),
+        ("Work", {"fields": (("attempt", "worker"), ("created_at", "finished_at", "took"), "lease_until")}),
+        ("Result", {"fields": ("error_class", "message")}),
+    )
 
-    @admin.display(ordering="document__dataset__name")
-    def dataset(self, task: IngestTask) -> str:
-        return task.document.dataset.name
+    @admin.display(ordering="document__name", description="document")
+    def place(self, task: IngestTask) -> SafeString:
+        return two_lines(Truncator(task.document.name).chars(60), task.document.dataset)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    @admin.display(ordering="state", description="progress")
+    def progress_shown(self, task: IngestTask) -> SafeString:
+        label = state_shown(task.state)
+        if task.state == IngestTask.State.RUNNING:
+            bar = '{} <progress value="{}" max="1"></progress> {}'
+            return format_html(bar, label, task.progress, task.stage)
+        return two_lines(label, Truncator(task.message).chars(_MOST_OF_A_MESSAGE)) if task.message else label
 
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
+    @admin.display(description="took", empty_value="-")
+    def took(self, task: IngestTask) -> str | None:
+        """From being asked for to the end: waiting counts."""
+        seconds = (task.finished_at - task.created_at).total_seconds() if task.finished_at else None
+        return None if seconds is None else f"{seconds:,.1f} s"
 
 
 @admin.register(File)
 class FileAdmin(admin.ModelAdmin):
-    list_display = ("name", "tenant", "parent", "type", "size", "documents", "created_at")
+    list_display = ("name", "tenant", "parent", "type", "bytes", "documents", "created_at")
     list_select_related = ("tenant", "parent")
     list_filter = ("type", ("tenant", admin.RelatedOnlyFieldListFilter))
     search_fields = ("name", "=id", "tenant__name")
@@ -186,6 +235,10 @@ class FileAdmin(admin.ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[File]:
         live: QuerySet[File] = super().get_queryset(request).filter(deleted_at__isnull=True)
         return live.annotate(document_count=Count("links", filter=Q(links__document__deleted_at__isnull=True)))
+
+    @admin.display(ordering="size", description="size")
+    def bytes(self, file: File) -> str:
+        return "-" if file.is_folder else bytes_shown(file.size)
 
     @admin.display(ordering="document_count", description="documents made from it")
     def documents(self, file: File) -> str:

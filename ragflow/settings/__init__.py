@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "apps.datasets",
     "apps.documents",
     "apps.chats",
+    "apps.administration",
 ]
 
 MIDDLEWARE = [
@@ -75,3 +76,5 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+USE_THOUSAND_SEPARATOR = True
+FORMAT_MODULE_PATH = "ragflow.formats"

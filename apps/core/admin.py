@@ -1,0 +1,90 @@
+"""What the administration pages of all apps share: how they show things, and how they ask before they destroy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.admin import helpers
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.formats import localize
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+_SHOWN = 20  # rows that a confirmation names
+
+
+class ReadOnly:
+    """Put before an admin class whose rows are looked at and never written here."""
+
+    def has_add_permission(self, *_args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_args: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_args: Any) -> bool:
+        return False
+
+
+def bytes_shown(size: int | None) -> str:
+    """Return a number of bytes as people read it: `1.2 MB`."""
+    return cast("str", filesizeformat(size or 0))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 document`, `2,000 documents`."""
+    return f"{localize(number)} {noun}{'s' if number != 1 else ''}"
+
+
+def two_lines(first: object, second: object) -> SafeString:
+    """Return a cell with something less important below."""
+    return format_html('{}<br><span class="quiet">{}</span>', first, second)
+
+
+def state_shown(state: str) -> SafeString:
+    """Return a state's word in its colour."""
+    return format_html('<span class="state {}">{}</span>', state.replace(" ", "-"), state)
+
+
+def list_link(model: str, text: object, **filters: str) -> SafeString:
+    """Return a link to the list of a model (`accounts.apitoken`) with these filters."""
+    path = reverse(f"admin:{model.replace('.', '_')}_changelist")
+    return format_html('<a href="{}?{}">{}</a>', path, urlencode(filters), text)
+
+
+def is_confirmed(request: HttpRequest) -> bool:
+    """Tell whether an action comes from the page that `ask_first` showed."""
+    return "post" in request.POST
+
+
+def ask_first(
+    request: HttpRequest,
+    page: admin.ModelAdmin[Any],
+    rows: QuerySet[Any],
+    *,
+    title: str,
+    consequences: Sequence[str],
+) -> TemplateResponse:
+    """Return a page that says what an action will do to these rows, and runs the action when it is confirmed."""
+    chosen, across = list(rows[: _SHOWN + 1]), request.POST.get("select_across") == "1"
+    total = rows.count() if len(chosen) > _SHOWN else len(chosen)
+    context = {
+        **page.admin_site.each_context(request),
+        "title": title,
+        "opts": page.opts,
+        "shown": chosen[:_SHOWN],
+        "more": total - _SHOWN if total > _SHOWN else 0,
+        "sent": chosen[:1] if across else rows,
+        "all": across,
+        "consequences": consequences,
+        "action": request.POST["action"],
+        "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+    }
+    return TemplateResponse(request, "admin/confirm_action.html", context)

@@ -1,0 +1,1 @@
+"""How the pages show numbers and times (see FORMAT_MODULE_PATH)."""
