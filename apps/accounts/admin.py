@@ -265,13 +265,24 @@ class ShareTokenAdmin(SecretAdmin):
 class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
     """To be read only."""
 
-    list_display = ("at", "who", "action", "what", "tenant_id", "address")
+    list_display = ("at", "who", "action", "what", "tenant", "address")
     list_filter = ("action", "object_kind", "actor_kind", "at")
     search_fields = ("actor_name", "actor_id", "object_name", "object_id", "tenant_id", "address", "request_id")
     date_hierarchy = "at"
     list_per_page = 50
     show_full_result_count = False
     actions = None
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[AuditEntry]:
+        entries: models.QuerySet[AuditEntry] = super().get_queryset(request)
+        names = Tenant.objects.filter(pk=models.OuterRef("tenant_id")).values("name")
+        return entries.annotate(tenant_name=models.Subquery(names))
+
+    @admin.display(ordering="tenant_id")
+    def tenant(self, entry: Any) -> str:
+        """The name of the tenant, if there still is one; a click shows what was done to its objects."""
+        link = '<a href="?tenant_id__exact={0}" title="{0}">{1}</a>'
+        return format_html(link, entry.tenant_id, entry.tenant_name or entry.tenant_id) if entry.tenant_id else "-"
 
     @admin.display(description="actor", ordering="actor_name")
     def who(self, entry: AuditEntry) -> str:

@@ -12,6 +12,7 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -137,28 +138,30 @@ class MembershipInline(admin.TabularInline):
 @admin.register(Tenant)
 class TenantAdmin(Audited):
     list_display = (
-        "name", "members", "tokens", "datasets", "documents", "chunks", "stored", "indexed", "used", "created_at",
+        "name", "people", "tokens", "datasets", "documents", "chunks", "stored", "indexed", "used", "created_at",
     )  # fmt: skip
     search_fields = ("name", "=id", "members__email")
     date_hierarchy = "created_at"
     readonly_fields = (
-        "id", "created_at", "members", "tokens", "configured", "datasets", "documents", "chunks", "stored", "indexed",
+        "id", "created_at", "people", "tokens", "configured", "datasets", "documents", "chunks", "stored", "indexed",
         "used",
     )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("id", "name", "created_at")}),
+        ("Usage", {"fields": (("datasets", "documents", "chunks"), ("stored", "indexed", "used"))}),
+        ("Access", {"fields": (("people", "tokens", "configured"),)}),
         ("Default models", {"fields": ("chat_model", "embedding_model", "rerank_model")}),
-        ("Usage", {"fields": (("datasets", "documents"), ("chunks", "indexed"), ("stored", "used"))}),
-        ("Access", {"fields": (("members", "tokens", "configured"),)}),
     )
     inlines = (MembershipInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         return selectors.with_usage(super().get_queryset(request))
 
-    @admin.display(ordering="members_total")
-    def members(self, tenant: Any) -> SafeString:
-        return list_link("accounts.membership", tenant.members_total, tenant__id__exact=tenant.pk)
+    @admin.display(ordering="members_total", description="members")
+    def people(self, tenant: Any) -> SafeString:
+        return list_link(
+            "accounts.membership", tenant.members_total, tenant__id__exact=tenant.pk, is_pending__exact="0"
+        )
 
     @admin.display(ordering="tokens_total", description="API tokens")
     def tokens(self, tenant: Any) -> SafeString:
@@ -177,20 +180,20 @@ class TenantAdmin(Audited):
         return list_link("documents.document", tenant.documents_total, dataset__tenant__id__exact=tenant.pk)
 
     @admin.display(ordering="chunks_total")
-    def chunks(self, tenant: Any) -> int:
-        return int(tenant.chunks_total)
+    def chunks(self, tenant: Any) -> str:
+        return localize(tenant.chunks_total)
 
     @admin.display(ordering="stored_bytes", description="stored")
     def stored(self, tenant: Any) -> str:
         return bytes_shown(tenant.stored_bytes)
 
     @admin.display(ordering="indexed_tokens", description="indexed tokens")
-    def indexed(self, tenant: Any) -> int:
-        return int(tenant.indexed_tokens)
+    def indexed(self, tenant: Any) -> str:
+        return localize(tenant.indexed_tokens)
 
     @admin.display(ordering="used_tokens", description="tokens used by models")
-    def used(self, tenant: Any) -> int:
-        return int(tenant.used_tokens)
+    def used(self, tenant: Any) -> str:
+        return localize(tenant.used_tokens)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a tenant comes with its owner ...
@@ -233,7 +236,7 @@ class DatasetAdmin(Audited):
     @admin.display(description="parsed")
     def progress(self, dataset: Any) -> SafeString:
         total = max(dataset.document_count, 1)
-        bar = format_html('<progress value="{}" max="{}"></progress> {}', dataset.done_total, total, dataset.done_total)
+        bar = '<span class="nowrap"><progress value="{}" max="{}"></progress> {}</span>{}'
         others = [
             list_link("documents.document", f"{number} {word}", dataset__id__exact=dataset.pk, state__exact=state)
             for number, word, state in (
@@ -242,7 +245,8 @@ class DatasetAdmin(Audited):
             )
             if number
         ]
-        return format_html("{}{}", bar, format_html_join("", "<br>{}", ((other,) for other in others)))
+        below = format_html_join("", "<br>{}", ((other,) for other in others))
+        return format_html(bar, dataset.done_total, total, localize(dataset.done_total), below)
 
     @admin.display(ordering="bytes_total", description="stored")
     def stored(self, dataset: Any) -> str:

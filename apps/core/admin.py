@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import helpers
@@ -35,7 +35,7 @@ class ReadOnly:
 
 def bytes_shown(size: int | None) -> str:
     """Return a number of bytes as people read it: `1.2 MB`."""
-    return cast("str", filesizeformat(size or 0))
+    return filesizeformat(size or 0)
 
 
 def counted(number: int, noun: str) -> str:
@@ -56,7 +56,7 @@ def state_shown(state: str) -> SafeString:
 def list_link(model: str, text: object, **filters: str) -> SafeString:
     """Return a link to the list of a model (`accounts.apitoken`) with these filters."""
     path = reverse(f"admin:{model.replace('.', '_')}_changelist")
-    return format_html('<a href="{}?{}">{}</a>', path, urlencode(filters), text)
+    return format_html('<a href="{}?{}">{}</a>', path, urlencode(filters), localize(text))
 
 
 def is_confirmed(request: HttpRequest) -> bool:

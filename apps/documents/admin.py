@@ -63,7 +63,7 @@ class DocumentAdmin(admin.ModelAdmin):
         DocumentTableInline,
     )
     fieldsets = (
-        (None, {"fields": (("name", "id"), "place", ("type", "bytes", "created_at"))}),
+        (None, {"fields": (("name", "id"), "dataset", ("type", "bytes", "created_at"))}),
         (
             "Parsing",
             {"fields": ("progress_shown", "log", ("process_begin_at", "took"), "chunk_method", "parser_config")},
@@ -74,7 +74,7 @@ class DocumentAdmin(admin.ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         return super().get_queryset(request).filter(deleted_at__isnull=True)
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """A tenant's page leads to the documents of that tenant."""
         allowed: bool = lookup == "dataset__tenant__id__exact" or super().lookup_allowed(lookup, value, request)
         return allowed
@@ -84,6 +84,12 @@ class DocumentAdmin(admin.ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Document | None = None) -> bool:
         return False  # a change has to reach the search index: the API does that
+
+    def get_inlines(
+        self, request: HttpRequest, obj: Document | None = None
+    ) -> list[type[admin.options.InlineModelAdmin]]:
+        has_table = obj is not None and DocumentTable.objects.filter(document=obj).exists()
+        return [inline for inline in self.inlines if has_table or inline is not DocumentTableInline]
 
     def has_parse_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("documents.change_document")
