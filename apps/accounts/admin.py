@@ -39,6 +39,8 @@ MOST_CHECKED = 5  # models in one request of the browser: each may take a while
 class Audited(admin.ModelAdmin):
     """What people change in these pages is in the audit log, too."""
 
+    audited_as = ""  # as services call it; empty: by the model's name
+
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
         self._record("create", obj)
         return super().log_addition(request, obj, message)
@@ -55,12 +57,13 @@ class Audited(admin.ModelAdmin):
     def _record(self, action: str, obj: models.Model, message: Any = None) -> None:
         tenant_id = obj.pk if isinstance(obj, User | Tenant) else getattr(obj, "tenant_id", "")
         detail = {"changes": message} if message else {}  # Django names the fields, not their values
-        kind = str(obj._meta.verbose_name)  # noqa: SLF001
+        kind = self.audited_as or str(obj._meta.verbose_name)  # noqa: SLF001
         audit.record(action, kind, id=str(obj.pk), name=str(obj), tenant_id=tenant_id, detail=detail)
 
 
 @admin.register(Membership)
 class MembershipAdmin(Audited):
+    audited_as = "member"
     list_display = ("user", "tenant", "role", "is_pending", "created_at")
     list_select_related = ("user", "tenant")
     list_filter = ("role", "is_pending")
@@ -95,6 +98,7 @@ class ModelForm(forms.ModelForm):
 
 @admin.register(TenantModel)
 class TenantModelAdmin(Audited):
+    audited_as = "model"
     form = ModelForm
     list_display = ("name", "provider", "type", "tenant", "is_enabled", "used_tokens", "updated_at")
     list_select_related = ("tenant",)
@@ -205,6 +209,7 @@ class SecretAdmin(Audited):
 @admin.register(APIToken)
 class APITokenAdmin(SecretAdmin):
     form = TokenForm
+    audited_as = "token"
     list_display = ("named", "tenant", "state", "may", "expires_at", "last_used_at", "created_at")
     search_fields = ("prefix", "name", "tenant__name")
     always_readonly = (*SecretAdmin.always_readonly, "created_by")

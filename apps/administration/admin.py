@@ -181,7 +181,7 @@ class TenantAdmin(Audited):
 
     @admin.display(ordering="chunks_total")
     def chunks(self, tenant: Any) -> str:
-        return localize(tenant.chunks_total)
+        return str(localize(tenant.chunks_total))
 
     @admin.display(ordering="stored_bytes", description="stored")
     def stored(self, tenant: Any) -> str:
@@ -189,11 +189,11 @@ class TenantAdmin(Audited):
 
     @admin.display(ordering="indexed_tokens", description="indexed tokens")
     def indexed(self, tenant: Any) -> str:
-        return localize(tenant.indexed_tokens)
+        return str(localize(tenant.indexed_tokens))
 
     @admin.display(ordering="used_tokens", description="tokens used by models")
     def used(self, tenant: Any) -> str:
-        return localize(tenant.used_tokens)
+        return str(localize(tenant.used_tokens))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a tenant comes with its owner ...

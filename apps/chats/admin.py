@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 
+from apps.accounts.admin import Audited
 from apps.chats.models import Assistant, AssistantDataset, Message, SearchApp, Session
 
 
@@ -18,7 +19,8 @@ class AssistantDatasetInline(admin.TabularInline):
 
 
 @admin.register(Assistant)
-class AssistantAdmin(admin.ModelAdmin):
+class AssistantAdmin(Audited):
+    audited_as = "chat"
     list_display = ("name", "tenant", "chat_model", "sessions_count", "is_live", "created_at")
     list_select_related = ("tenant",)
     list_filter = ("tenant", ("deleted_at", admin.EmptyFieldListFilter))
@@ -67,7 +69,7 @@ class MessageInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(Session)
-class SessionAdmin(ReadOnly, admin.ModelAdmin):
+class SessionAdmin(ReadOnly, Audited):
     list_display = ("name", "assistant", "user_id", "is_embedded", "created_at", "updated_at")
     list_select_related = ("assistant",)
     list_filter = ("is_embedded", "assistant__tenant")
@@ -77,7 +79,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(SearchApp)
-class SearchAppAdmin(admin.ModelAdmin):
+class SearchAppAdmin(Audited):
     list_display = ("name", "tenant", "created_at", "updated_at")
     list_select_related = ("tenant",)
     list_filter = ("tenant",)

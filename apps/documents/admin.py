@@ -174,14 +174,21 @@ class DocumentAdmin(admin.ModelAdmin):
         return [str(document) for document in documents], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Document) -> None:
-        deleting.delete_documents(dataset=obj.dataset, ids=[obj.pk])
+        self._delete(request, obj.dataset, [obj.pk])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
         by_dataset = defaultdict(list)
         for document in queryset:
             by_dataset[document.dataset].append(document.pk)
         for dataset, ids in by_dataset.items():
+            self._delete(request, dataset, ids)
+
+    def _delete(self, request: HttpRequest, dataset: KnowledgeBase, ids: list[str]) -> None:
+        try:
             deleting.delete_documents(dataset=dataset, ids=ids)
+        except EngineError as error:
+            text = f"{dataset}: chunks of deleted documents are left, which the worker removes later. {error}"
+            self.message_user(request, text, messages.WARNING)
 
 
 @admin.register(MetadataValue)
