@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -29,6 +30,7 @@ from apps.datasets.services import hide_datasets, purge_dataset
 from apps.documents.models import Document
 from ragflow.engine.errors import EngineError
 
+RIGHTS = ("is_staff", "is_superuser", "user_permissions")
 MOST_NAMED = 10  # differences that one message shows
 
 Description = tuple[list[str], dict[str, int], set[str], list[str]]
@@ -61,15 +63,28 @@ class UserAdmin(Audited, DjangoUserAdmin):
     actions = ("log_out",)
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
-        """Give a new user the tenant that every user owns."""
+        """Give a new user the tenant that every user owns; end the login of one who is kept out."""
+        if not obj.is_active:
+            obj.session_digest = None
         super().save_model(request, obj, form, change)
         if not change:
             create_tenant_for(user=obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """Rights are given by superusers alone: nobody gives himself more."""
-        rights = () if _is_superuser(request) else ("is_staff", "is_superuser", "user_permissions")
-        return (*self.readonly_fields, *rights)
+        """Rights are given by superusers alone, and nobody changes his own: one superuser is always left."""
+        fixed: tuple[str, ...] = ()
+        if obj is not None and obj.pk == request.user.pk:
+            fixed = ("is_active", *RIGHTS)
+        elif not _is_superuser(request):
+            fixed = RIGHTS
+        return (*self.readonly_fields, *fixed)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        """A new password ends the login under the old one."""
+        answer: HttpResponse = super().user_change_password(request, id, form_url)
+        if answer.status_code == HTTPStatus.FOUND:
+            end_session(user=User.objects.get(pk=id))
+        return answer
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         above = obj is not None and obj.is_superuser and not _is_superuser(request)

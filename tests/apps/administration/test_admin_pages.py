@@ -356,6 +356,26 @@ class TestLimitedOperators:
         assert (operator.user.nickname, operator.user.is_superuser) == ("new", False)
         assert operator.user.user_permissions.count() == 2
 
+    def test_a_superuser_cannot_shut_himself_out(self, browser):
+        form = {"email": "root@example.org", "nickname": "new"}  # no box is ticked
+        assert browser.post(path_of(User, "change", browser.user.pk), form).status_code == 302
+        browser.user.refresh_from_db()
+        assert (browser.user.nickname, browser.user.is_active, browser.user.is_superuser) == ("new", True, True)
+
+    def test_a_new_password_and_a_deactivation_end_the_login(self, browser, tenant):
+        user, password = User.objects.get(pk=tenant.pk), "other horse battery"
+        form = {"usable_password": "true", "password1": password, "password2": password}
+        for path, sent in (
+            (reverse("admin:auth_user_password_change", args=[user.pk]), form),
+            (path_of(User, "change", user.pk), {"email": user.email}),
+        ):
+            User.objects.filter(pk=user.pk).update(session_digest="a login")
+            assert browser.post(path, sent).status_code == 302
+            user.refresh_from_db()
+            assert user.session_digest is None
+        assert user.check_password(password)
+        assert not user.is_active
+
     def test_superusers_are_out_of_reach(self, staff, browser):
         operator = staff("view_user", "change_user", "delete_user")
         page = path_of(User, "change", browser.user.pk)
