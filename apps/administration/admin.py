@@ -28,6 +28,7 @@ from apps.core.errors import RagflowError
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.services import hide_datasets, purge_dataset
 from apps.documents.models import Document
+from apps.documents.services.verifying import miscounted_in
 from ragflow.engine.errors import EngineError
 
 RIGHTS = ("is_staff", "is_superuser", "user_permissions")
@@ -288,19 +289,20 @@ class DatasetAdmin(Audited):
 
     @admin.action(description="Verify: compare the selected datasets with the index", permissions=["view"])
     def verify(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> None:
-        good = 0
+        good = wrong = 0
         for dataset in queryset:
             try:
-                found = selectors.miscounted(dataset)
+                found = [finding.sentence for finding in miscounted_in(dataset)]
             except EngineError as error:
                 self.message_user(request, f"{dataset}: {error}", messages.ERROR)
                 continue
-            good += not found
-            if found:
-                shown = [*found[:MOST_NAMED], *(["…"] if len(found) > MOST_NAMED else [])]
-                text = f"{dataset}: {counted(len(found), 'document')} not as in the index. {' '.join(shown)}"
-                self.message_user(request, text, messages.WARNING)
-        self.message_user(request, f"{counted(good, 'dataset')} in order: every document has the chunks it counts.")
+            good, wrong = good + (not found), wrong + bool(found)
+            for sentence in found[:MOST_NAMED]:
+                self.message_user(request, sentence, messages.WARNING)
+            if len(found) > MOST_NAMED:
+                self.message_user(request, f"{dataset}: {len(found) - MOST_NAMED} more.", messages.WARNING)
+        advice = f", {wrong} not; `manage.py verify --repair` corrects what is counted." if wrong else "."
+        self.message_user(request, f"{counted(good, 'dataset')} in order{advice}")
 
     # -- deletion: the way of the API --
 

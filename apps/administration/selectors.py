@@ -11,12 +11,9 @@ from django.db.models.functions import Coalesce
 from apps.accounts.models import APIToken, Membership, Tenant, TenantModel, User
 from apps.accounts.selectors import tenant_by_id, tokens_of, user_by_email
 from apps.core.principal import Principal
-from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import listed_datasets
 from apps.documents.models import Document, File
-from apps.documents.selectors import documents_of
-from ragflow.engine.docstore.base import ChunkCount
 
 
 def users() -> models.QuerySet[User]:
@@ -93,20 +90,6 @@ def _total(rows: models.QuerySet[Any], owner: str, aggregate: models.Aggregate) 
     """Return an aggregate over those rows of an owner; 0 when there are none."""
     grouped = rows.order_by().values(owner).annotate(total=aggregate).values("total")
     return Coalesce(Subquery(grouped, output_field=models.BigIntegerField()), 0)
-
-
-def miscounted(dataset: KnowledgeBase) -> list[str]:
-    """Compare the counters of a dataset's documents with the store. Return a sentence per document that differs.
-
-    Documents that are being parsed are left out: they are counted when that ends. Raises StoreError.
-    """
-    found = doc_store().counts_by_document(dataset.pk)
-    settled = documents_of(dataset).exclude(state=Document.State.RUNNING)
-    return [
-        f"{name}: {chunks} chunks are counted, {stored.chunks} are in the index."
-        for id_, name, chunks, tokens in settled.values_list("pk", "name", "chunk_count", "token_count").order_by("pk")
-        if (stored := found.get(id_, ChunkCount(0, 0))) != ChunkCount(chunks, tokens)
-    ]
 
 
 def chunks_of_failed(datasets: models.QuerySet[KnowledgeBase]) -> int:

@@ -134,15 +134,24 @@ def _chunks_in(dataset_id: str) -> Iterator[Finding]:
 
 
 def _counters_of_documents(since: datetime) -> Iterator[Finding]:
-    settled = _settled(since).only("pk", "name", "dataset_id", "chunk_count", "token_count")
-    dataset_ids = KnowledgeBase.objects.filter(deleted_at=None).only("pk")
-    for slice_ in _rows(dataset_ids):
+    for slice_ in _rows(KnowledgeBase.objects.filter(deleted_at=None).only("pk")):
         for dataset in slice_:
-            counted = doc_store().counts_by_document(dataset.pk)
-            for documents in _rows(settled.filter(dataset=dataset)):
-                for document in documents:
-                    if _stored(document) != counted.get(document.pk, ChunkCount(0, 0)):
-                        yield from _miscounted(document, since)
+            yield from _miscounted_in(dataset.pk, since)
+
+
+def miscounted_in(dataset: KnowledgeBase) -> Iterator[Finding]:
+    """Yield what one dataset and its documents count wrongly at this moment. Raises StoreError."""
+    yield from _miscounted_in(dataset.pk, timezone.now())
+    yield from _miscounted_dataset(dataset.pk)
+
+
+def _miscounted_in(dataset_id: str, since: datetime) -> Iterator[Finding]:
+    counted = doc_store().counts_by_document(dataset_id)
+    settled = _settled(since).only("pk", "name", "dataset_id", "chunk_count", "token_count")
+    for documents in _rows(settled.filter(dataset_id=dataset_id)):
+        for document in documents:
+            if _stored(document) != counted.get(document.pk, ChunkCount(0, 0)):
+                yield from _miscounted(document, since)
 
 
 def _settled(since: datetime) -> QuerySet[Document]:

@@ -145,7 +145,10 @@ def test_the_admin_issues_a_token_and_shows_it_once(operator: Client, owned: Ten
 
 def test_the_admin_revokes_tokens(operator: Client, owned: Tenant):
     issued = services.create_token(tenant=owned)
-    operator.post("/admin/accounts/apitoken/", {"action": "revoke", "_selected_action": [issued.token.pk]})
+    chosen = {"action": "revoke", "_selected_action": [issued.token.pk]}
+    assert "Revoke tokens?" in operator.post("/admin/accounts/apitoken/", chosen).content.decode()
+    assert selectors.token_by_secret(issued.secret) is not None
+    operator.post("/admin/accounts/apitoken/", chosen | {"post": "yes"})
     assert selectors.token_by_secret(issued.secret) is None
 
 
