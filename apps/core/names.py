@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, islice, repeat
 from typing import Any, TypeVar
 
 from django.db import IntegrityError, models, transaction
@@ -14,7 +15,6 @@ _Row = TypeVar("_Row")
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)\s*\((?P<number>\d+)\)", re.DOTALL)
 _ATTEMPTS = 20
-_LONGEST_NUMBER = 16  # bytes of `(n)`
 
 
 def name_key(name: str) -> str:
@@ -36,16 +36,19 @@ def free_name(name: str, is_taken: Callable[[str], bool], *, max_bytes: int) -> 
 
     A number that the name ends with is counted on. The stem is cut where the result would exceed `max_bytes` of UTF-8.
     """
-    candidate = name
+    return next(candidate for candidate in _candidates(name, max_bytes) if not is_taken(candidate))
+
+
+def _candidates(name: str, max_bytes: int) -> Iterator[str]:
+    yield name
     stem, suffix = split_suffix(name)
     number = 0
     if match := _NUMBERED.fullmatch(stem):
         stem, number = match["stem"], int(match["number"])
-    while is_taken(candidate):
+    while True:
         number += 1
         ending = f"({number}){suffix}"
-        candidate = _cut(stem, max_bytes - len(ending.encode())) + ending
-    return candidate
+        yield _cut(stem, max_bytes - len(ending.encode())) + ending
 
 
 def insert_with_free_name(
@@ -64,18 +67,19 @@ def insert_with_free_name(
 
 
 def taken_among(siblings: models.QuerySet[Any], name: str, *, max_bytes: int) -> Callable[[str], bool]:
-    """Return a look-up: one indexed query, and when the name is taken one more for all names that begin alike."""
-    stem, suffix = split_suffix(name)
-    beginning = name_key(_cut(_NUMBERED.sub(r"\g<stem>", stem), max_bytes - len(suffix.encode()) - _LONGEST_NUMBER))
-    alike: set[str] | None = None
+    """Return a look-up for `free_name` of the same name: one indexed query, and a few more when the name is taken."""
+    candidates = _candidates(name, max_bytes)
+    sizes = chain([1, 20], repeat(500))
+    known: set[str] = set()
+    taken: set[str] = set()
 
     def is_taken(candidate: str) -> bool:
-        nonlocal alike
-        if alike is None:
-            if not siblings.filter(name_key=name_key(candidate)).exists():
-                return False
-            alike = set(siblings.filter(name_key__startswith=beginning).values_list("name_key", flat=True))
-        return name_key(candidate) in alike
+        key = name_key(candidate)
+        while key not in known:
+            keys = [name_key(other) for other in islice(candidates, next(sizes))]
+            known.update(keys)
+            taken.update(siblings.filter(name_key__in=keys).values_list("name_key", flat=True))
+        return key in taken
 
     return is_taken
 

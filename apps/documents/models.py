@@ -70,7 +70,12 @@ class Document(Record):
         ]
         indexes: ClassVar = [
             models.Index(fields=["dataset", "name_key"], name="document_name_key"),
-            models.Index(fields=["dataset", "created_at"], name="document_created"),
+            # All that a list reads before it comes to its page, in its order.
+            models.Index(
+                fields=["dataset", "-created_at", "id"],
+                condition=models.Q(deleted_at__isnull=True),
+                name="document_listed",
+            ),
         ]
 
     def __str__(self) -> str:
