@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "ingest": [],
     "metadata": [],
     "serving": [],
+    "chats": [],
 }
 
 
