@@ -109,8 +109,8 @@ def document_filter(query: QueryDict) -> DocumentFilter:
         id=query.get("id", ""),
         name=query.get("name", ""),
         keywords=query.get("keywords", ""),
-        suffixes=[suffix.replace("\0", "\ufffd") for suffix in query.getlist("suffix")],
-        states=[states.get(run, "?") for run in query.getlist("run")],  # an unknown state is that of no document
+        suffixes=tuple(suffix.replace("\0", "\ufffd") for suffix in query.getlist("suffix")),
+        states=tuple(states.get(run, "?") for run in query.getlist("run")),  # an unknown state is that of no document
         created_from=_moment("create_time_from", created_from),
         created_before=_moment("create_time_to", created_to + 1) if created_to else None,
     )

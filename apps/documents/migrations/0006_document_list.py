@@ -6,6 +6,7 @@ STATISTICS = {
     "document_listed": "100000 1000 1 1",
     "document_name_key": "100000 1000 1",
     "one_live_document_per_name": "100000 1000 1",
+    "documents_document_dataset_id_f030e456": "100000 1000",
     "sqlite_autoindex_documents_document_1": "100000 1",
 }
 

@@ -1,0 +1,59 @@
+"""What a list asks of the database does not grow with the dataset: plans are looked at, not times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from apps.core.many import among
+from apps.datasets.models import KnowledgeBase
+from apps.documents.models import Document
+from apps.documents.selectors import DocumentFilter, documents_of
+from tests.apps.conftest import API
+
+sqlite_only = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="other databases count rows by themselves")
+
+
+def plan_of(rows: Any) -> str:
+    return str(rows.explain())
+
+
+@sqlite_only
+@pytest.mark.parametrize("order", ["-created_at", "created_at"])
+def test_a_page_is_read_along_an_index_in_its_order(order: str, dataset: dict[str, Any]) -> None:
+    rows = documents_of(KnowledgeBase.objects.get(pk=dataset["id"]))
+    assert "INDEX document_listed" in plan_of(rows.order_by(order, "pk")[90:120])
+    assert "INDEX document_listed" in plan_of(DocumentFilter(states=["1"]).apply(rows).order_by(order, "pk")[:30])
+
+
+@sqlite_only
+def test_a_name_or_an_id_is_looked_up_and_not_searched_for(dataset: dict[str, Any]) -> None:
+    rows = documents_of(KnowledgeBase.objects.get(pk=dataset["id"]))
+    by_name = DocumentFilter(name="a.txt").apply(rows).order_by("-created_at", "pk")[:30]
+    assert "name_key=?" in plan_of(by_name)
+    assert "(id=?)" in plan_of(rows.filter(among("pk", ["x", "y"])))
+    assert "(id=?)" in plan_of(rows.filter(pk__in=["x", "y"]))
+
+
+def test_the_total_of_a_whole_dataset_is_not_counted(api: API, base: str, upload: Any) -> None:
+    upload("a.txt", "b.txt")
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert api.call("GET", f"{base}/documents?page_size=1")["data"]["total"] == 2
+    assert not [query for query in queries if "COUNT(" in query["sql"]]
+    assert api.call("GET", f"{base}/documents?keywords=a&page_size=1")["data"]["total"] == 1
+
+
+def test_a_name_that_is_taken_many_times_costs_few_queries(api: API, base: str, dataset: dict[str, Any]) -> None:
+    row = KnowledgeBase.objects.get(pk=dataset["id"])
+    names = ["a.txt", *(f"a({number}).txt" for number in range(1, 1100))]
+    Document.objects.bulk_create(
+        Document(dataset=row, name=name, name_key=name, location=name, chunk_method="naive") for name in names
+    )
+    with CaptureQueriesContext(connection) as queries:
+        assert api.upload(dataset["id"], ("a.txt", b"x"))[0]["name"] == "a(1100).txt"
+    assert len([query for query in queries if "name_key" in query["sql"] and query["sql"].startswith("SELECT")]) <= 6
