@@ -52,14 +52,15 @@ class Start:
 def start_of(arguments: Sequence[str]) -> Start:
     """Read the options. Raises _InvalidOptions and OSError."""
     parser = _Options(prog="ragflow-cli", add_help=False, allow_abbrev=False)
-    parser.add_argument("-h", "--host", default="127.0.0.1")
-    parser.add_argument("-p", "--port", type=int, default=9381)
-    parser.add_argument("-t", "--type", type=Mode, choices=list(Mode), default=Mode.ADMIN)
-    parser.add_argument("-u", "--username", default="")
-    parser.add_argument("-w", "--password", default="admin")
-    parser.add_argument("-c", "--command")
-    parser.add_argument("--key", type=Path)
-    parser.add_argument("words", nargs="*")
+    parser.add_argument("--help", action="help", help="show this and exit")  # -h is the host
+    parser.add_argument("-h", "--host", default="127.0.0.1", help="server (%(default)s)")
+    parser.add_argument("-p", "--port", type=int, default=9381, help="its port: 9380 here, in both modes (%(default)s)")
+    parser.add_argument("-t", "--type", type=Mode, choices=list(Mode), default=Mode.ADMIN, help="mode (admin)")
+    parser.add_argument("-u", "--username", default="", help=f"e-mail address (admin mode: {_ADMINISTRATOR})")
+    parser.add_argument("-w", "--password", default="admin", help="for a single statement; a prompt asks for it")
+    parser.add_argument("-c", "--command", help="one statement; the exit status tells how it went")
+    parser.add_argument("--key", type=Path, help="file of the public key that encrypts passwords")
+    parser.add_argument("words", nargs="*", metavar="command WORD", help="one statement; the exit status is always 0")
     sent = parser.parse_args(arguments)
     keyword, *words = sent.words or [""]
     if (keyword and (keyword != "command" or not words or sent.command is not None)) or not 0 < sent.port < 65536:
