@@ -61,7 +61,6 @@ def decrypting_server(server: Server) -> rsa.RSAPrivateKey:
         ["-c", "ping", "command", "ping"],
         ["-h"],
         ["-h", "[::1"],
-        ["--help"],
     ],
 )
 def test_wrong_options(start, server, arguments):
