@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "quality": [],
     "ingest": [],
     "metadata": [],
+    "catalogue": [],
     "serving": [],
     "chats": [],
 }
