@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from queue import Empty
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -62,11 +63,13 @@ class Channel(virtual.Channel):
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         self._finish(delivery_tag)
         super().basic_ack(delivery_tag, multiple)
+        self.connection.has_room.set()
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         if not requeue:
             self._finish(delivery_tag)
         super().basic_reject(delivery_tag, requeue)
+        self.connection.has_room.set()
 
     def _finish(self, delivery_tag: str) -> None:
         self._held.discard(delivery_tag)
@@ -93,6 +96,26 @@ class Transport(virtual.Transport):
     driver_type = driver_name = "django"
     polling_interval = POLL_SECONDS
     connection_errors = (*virtual.Transport.connection_errors, OperationalError, InterfaceError)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.has_room = Event()  # a message was finished, so that another one may be taken
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Deliver a message: the next one at once when room is made for it, a new one when it is found by polling.
+
+        Raises TimeoutError.
+        """
+        end = None if timeout is None else monotonic() + timeout
+        while True:
+            self.has_room.clear()
+            try:
+                return self.cycle.get(self._deliver, timeout=timeout)
+            except Empty:
+                left = POLL_SECONDS if end is None else end - monotonic()
+                if left <= 0:
+                    raise TimeoutError from None
+            self.has_room.wait(min(POLL_SECONDS, left))
 
     def establish_connection(self) -> Any:
         """Celery calls this again, with growing pauses, after a connection error."""
