@@ -112,10 +112,10 @@ class Transport(virtual.Transport):
             try:
                 return self.cycle.get(self._deliver, timeout=timeout)
             except Empty:
-                left = POLL_SECONDS if end is None else end - monotonic()
+                left = self.polling_interval if end is None else end - monotonic()
                 if left <= 0:
                     raise TimeoutError from None
-            self.has_room.wait(min(POLL_SECONDS, left))
+            self.has_room.wait(min(self.polling_interval, left))
 
     def establish_connection(self) -> Any:
         """Celery calls this again, with growing pauses, after a connection error."""

@@ -22,16 +22,16 @@ TASK = "apps.documents.tasks.ingest_document"
 
 
 @contextmanager
-def consumer(*, prefetch: int = 0):
+def consumer(*, prefetch: int = 0, looks_every: float = 0.01, waits: float = 0.05):
     """Yield a function that returns the next message, or None when there is none to have."""
-    with Connection("django://", transport_options={"polling_interval": 0.01}) as link:
+    with Connection("django://", transport_options={"polling_interval": looks_every}) as link:
         received = []
         queue = Queue(settings.CELERY_TASK_DEFAULT_QUEUE)
         with Consumer(link, queue, on_message=received.append, prefetch_count=prefetch):
 
             def receive():
                 try:
-                    link.drain_events(timeout=0.05)
+                    link.drain_events(timeout=waits)
                 except TimeoutError:
                     return None
                 return received.pop()
@@ -41,6 +41,13 @@ def consumer(*, prefetch: int = 0):
 
 def task_id(message):
     return message.decode()[0][0]
+
+
+def _take_into(taken, receive):
+    try:
+        taken.append(receive())
+    finally:
+        connection.close()  # this thread's own
 
 
 def expire_leases():
@@ -173,6 +180,19 @@ class TestDelivery:
             assert task_id(taken) == "b"
             held.ack()
             taken.ack()
+
+    def test_a_full_consumer_takes_the_next_as_soon_as_it_has_room(self):
+        enqueue(TASK, "a")
+        enqueue(TASK, "b")
+
+        with consumer(prefetch=1, looks_every=3600, waits=30) as full:  # by looking, it would find it in 30 seconds
+            held, taken = full(), []
+            reader = threading.Thread(target=_take_into, args=[taken, full])
+            reader.start()
+            held.ack()
+            reader.join(10)
+            assert [task_id(message) for message in taken] == ["b"]
+            taken[0].ack()
 
     def test_consumers_side_by_side_share_the_messages_without_overlap(self):
         names = [f"{number:03}" for number in range(40)]
