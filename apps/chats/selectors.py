@@ -10,6 +10,7 @@ from django.db import models
 from apps.accounts.selectors import joined_tenant_ids
 from apps.chats.models import Assistant, AssistantDataset, Message, SearchApp, Session
 from apps.core.errors import BadValue
+from apps.core.ids import is_id
 from apps.core.names import name_key
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
@@ -66,7 +67,8 @@ def assistant_of(principal: Principal, assistant_id: str) -> Assistant | None:
 
 def assistant_called(principal: Principal, text: str) -> Assistant | None:
     """Return the assistant with this id, or else the one with this name in any letter case."""
-    named = assistants_of(principal).filter(models.Q(pk=text) | models.Q(name_key=name_key(text)))
+    called = models.Q(name_key=name_key(text))
+    named = assistants_of(principal).filter(called | models.Q(pk=text) if is_id(text) else called)
     found = {assistant.pk: assistant for assistant in named.select_related("tenant")}
     return found.get(text) or next(iter(found.values()), None)
 

@@ -12,6 +12,7 @@ from apps.chats.schemas import SearchAppData
 from apps.chats.search_config import defaults, read_settings
 from apps.chats.selectors import own_search_apps
 from apps.core.errors import Conflict, DataError
+from apps.core.ids import is_id
 from apps.core.names import insert_with_free_name, name_key
 from apps.core.principal import Principal
 
@@ -40,9 +41,7 @@ def update_search_app(*, principal: Principal, search_id: str, tenant_id: str, d
 
     Raises NotYours, DataError, Conflict and BadValue.
     """
-    app = own_search_apps(principal).select_for_update().filter(pk=search_id).first()
-    if app is None:
-        raise NotYours
+    app = _locked(principal, search_id)
     if tenant_id != principal.tenant_id:
         raise DataError("Authorized identity.")
     if own_search_apps(principal).exclude(pk=app.pk).filter(name_key=name_key(data.name)).exists():
@@ -64,8 +63,14 @@ def update_search_app(*, principal: Principal, search_id: str, tenant_id: str, d
 @transaction.atomic
 def delete_search_app(*, principal: Principal, search_id: str) -> None:
     """Delete a search app of the caller. Raises NotYours."""
-    app = own_search_apps(principal).select_for_update().filter(pk=search_id).first()
-    if app is None:
-        raise NotYours
+    app = _locked(principal, search_id)
     audit.record("delete", "search app", id=app.pk, name=app.name, tenant_id=app.tenant_id)
     app.delete()
+
+
+def _locked(principal: Principal, search_id: str) -> SearchApp:
+    found = own_search_apps(principal).select_for_update().filter(pk=search_id) if is_id(search_id) else None
+    app = found.first() if found is not None else None
+    if app is None:
+        raise NotYours
+    return app
