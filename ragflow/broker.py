@@ -29,6 +29,8 @@ CANDIDATES = 16  # how far a consumer looks past messages that others take from 
 
 
 class Channel(virtual.Channel):
+    connection: Transport
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._renewed_at = 0.0
@@ -101,16 +103,18 @@ class Transport(virtual.Transport):
         super().__init__(*args, **kwargs)
         self.has_room = Event()  # a message was finished, so that another one may be taken
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Deliver a message: the next one at once when room is made for it, a new one when it is found by polling.
 
         Raises TimeoutError.
         """
         end = None if timeout is None else monotonic() + timeout
+        assert self.cycle is not None
         while True:
             self.has_room.clear()
             try:
-                return self.cycle.get(self._deliver, timeout=timeout)
+                self.cycle.get(self._deliver, timeout=timeout)
+                return
             except Empty:
                 left = self.polling_interval if end is None else end - monotonic()
                 if left <= 0:
