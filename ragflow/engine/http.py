@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 USER_AGENT = "ragflow-django"
 CONNECT_TIMEOUT = 10.0
 STREAMS_PER_CLIENT = 32
+KEPT_AFTER_A_BURST = 4  # idle connections of each further client; nobody closes them until it is used again
 MAX_ATTEMPTS = 4
 FIRST_DELAY = 0.5  # seconds before the second attempt; doubles with each further one
 RETRYABLE = frozenset({"RATE_LIMIT_EXCEEDED", "SERVER_ERROR", "CONNECTION_ERROR"})
@@ -91,10 +92,10 @@ def _is_url(text: str) -> bool:
 # -- clients -------------------------------------------------------------------------------------------------------
 
 
-def _options() -> dict[str, Any]:
+def _options(limits: httpx2.Limits) -> dict[str, Any]:
     return {
         **_common(),
-        "limits": _limits(),
+        "limits": limits,
         "verify": _ssl_context(),
         "mounts": {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # never through a proxy
     }
@@ -108,10 +109,11 @@ def _common() -> dict[str, Any]:
     }
 
 
-def _limits() -> httpx2.Limits:
+def _limits(kept: int = 100) -> httpx2.Limits:
+    """`kept`: idle connections that stay open for the next request."""
     import httpx2
 
-    return httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
+    return httpx2.Limits(max_connections=1000, max_keepalive_connections=kept, keepalive_expiry=30.0)
 
 
 @lru_cache(maxsize=2)
@@ -124,7 +126,7 @@ def blocking_client(guarded: bool) -> httpx2.Client:
 
         client = httpx2.Client(**_common(), transport=guarded_transport(_limits(), _ssl_context()))
     else:
-        client = httpx2.Client(**_options())
+        client = httpx2.Client(**_options(_limits()))
     atexit.register(client.close)
     return client
 
@@ -184,13 +186,14 @@ async def _open_client(key: _Key) -> _Client:
 
     for closed in [other for other in list(_clients) if other[0].is_closed()]:
         _clients.pop(closed, None)
+    limits = _limits(KEPT_AFTER_A_BURST) if key in _clients else _limits()
     if key[1]:
         from ragflow.engine.guard import guarded_async_transport
 
-        transport = guarded_async_transport(_limits(), _ssl_context())
+        transport = guarded_async_transport(limits, _ssl_context())
         http = httpx2.AsyncClient(**_common(), transport=transport)
     else:
-        http = httpx2.AsyncClient(**_options())
+        http = httpx2.AsyncClient(**_options(limits))
     client = _Client(http, _close_with_loop(key, http))
     _clients.setdefault(key, []).append(client)
     await anext(client.closing)

@@ -281,3 +281,13 @@ async def test_many_streams_at_once(server: ModelServer) -> None:
     model = chat_model(server)
     answers = await asyncio.gather(*(complete(model, [Message("user", str(number))]) for number in range(100)))
     assert {answer.text for answer in answers} == {"".join(f"token{number} " for number in range(8))}
+
+
+async def test_after_a_burst_few_connections_stay_open(server: ModelServer) -> None:
+    server.script(*[Reply(interval=0.05)] * 100)
+    await asyncio.gather(*(complete(chat_model(server), QUESTION) for _ in range(100)))
+    first, *further = http._clients[asyncio.get_running_loop(), False]
+    assert further
+    assert not any(client.streams for client in (first, *further))
+    for client in further:
+        assert len(client.http._transport._pool.connections) <= http.KEPT_AFTER_A_BURST
