@@ -35,11 +35,11 @@ from benchmarks.serving import (
     Connection,
     Language,
     Load,
-    _data,
-    _p99,
-    _status,
+    data_of,
     fill,
     model_server,
+    p99,
+    status_of,
     streams,
     table,
     web_process,
@@ -62,7 +62,7 @@ class Bench:
         self.client = httpx2.Client(base_url=installation.url, headers=installation.headers, timeout=120)
 
     def post(self, path: str, body: dict) -> dict:
-        return _data(self.client.post(f"/api/v1/{path}", json=body))
+        return data_of(self.client.post(f"/api/v1/{path}", json=body))
 
     def script(self, reply: dict, count: int) -> None:
         root = self.provider.removesuffix("/v1")
@@ -82,9 +82,9 @@ class Bench:
         """Make a dataset with a parsed document, without which no chat takes it, and 2000 chunks beside it."""
         dataset = self.post("datasets", {"name": "benchmark"})["id"]
         path = f"/api/v1/datasets/{dataset}/documents"
-        document = _data(self.client.post(path, files={"file": ("a.txt", b"One sentence.")}))[0]["id"]
+        document = data_of(self.client.post(path, files={"file": ("a.txt", b"One sentence.")}))[0]["id"]
         self.client.post(f"/api/v1/datasets/{dataset}/chunks", json={"document_ids": [document]})
-        while _data(self.client.get(path))["docs"][0]["run"] != "DONE":
+        while data_of(self.client.get(path))["docs"][0]["run"] != "DONE":
             time.sleep(0.2)
         store = EmbeddedDocStore(folder / "index.sqlite3")
         fill(store, language, dataset, PER_DATASET, 384)
@@ -141,9 +141,9 @@ def measure_overhead(bench: Bench, dataset: str, questions: Sequence[str], clien
                 "datasets": len(datasets),
                 "turns": len(ours),
                 "direct_p50_ms": statistics.median(direct) * 1000,
-                "direct_p99_ms": _p99(direct) * 1000,
+                "direct_p99_ms": p99(direct) * 1000,
                 "overhead_p50_ms": (statistics.median(ours) - statistics.median(direct)) * 1000,
-                "overhead_p99_ms": (_p99(ours) - _p99(direct)) * 1000,
+                "overhead_p99_ms": (p99(ours) - p99(direct)) * 1000,
             }
         )
     return rows
@@ -158,13 +158,13 @@ def measure_streams(bench: Bench, count: int) -> dict[str, float]:
     asyncio.run(streams(url, headers, body, 100))  # threads and modules are there
     bench.script(SLOW, count)
     pid = web_process(bench.installation.pid)
-    before = _status(pid, "VmRSS")
+    before = status_of(pid, "VmRSS")
     peak = before
 
     async def watch() -> None:
         nonlocal peak
         while True:
-            peak = max(peak, _status(pid, "VmRSS"))
+            peak = max(peak, status_of(pid, "VmRSS"))
             await asyncio.sleep(0.2)
 
     async def both() -> Load:
@@ -179,7 +179,7 @@ def measure_streams(bench: Bench, count: int) -> dict[str, float]:
         "answers_complete": len(load.first),
         "frames_per_answer": load.frames / count,
         "first_token_p50_ms": statistics.median(load.first) * 1000,
-        "first_token_p99_ms": _p99(load.first) * 1000,
+        "first_token_p99_ms": p99(load.first) * 1000,
         "kb_per_stream": (peak - before) / count,
     }
 

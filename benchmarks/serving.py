@@ -135,7 +135,7 @@ async def streams(url: str, headers: dict[str, str], body: object, count: int) -
 def measure_streams(installation: Installation, provider: str, counts: list[int]) -> list[dict[str, float]]:
     with httpx2.Client(base_url=installation.url, headers=installation.headers, timeout=60) as client:
         prompt = {"prompt": "Be brief. {knowledge}", "variables": [{"key": "knowledge", "optional": True}]}
-        chat = _data(client.post("/api/v1/chats", json={"name": "benchmark", "prompt": prompt}))["id"]
+        chat = data_of(client.post("/api/v1/chats", json={"name": "benchmark", "prompt": prompt}))["id"]
     url = f"{installation.url}/api/v1/chats_openai/{chat}/chat/completions"
     body = {"model": "scripted", "messages": [{"role": "user", "content": "Tell me a story"}], "stream": True}
     asyncio.run(streams(url, installation.headers, body, 1))  # the first stream imports the provider's client
@@ -149,9 +149,9 @@ def measure_streams(installation: Installation, provider: str, counts: list[int]
             {
                 "streams": count,
                 "first_token_p50_ms": statistics.median(ours.first) * 1000,
-                "first_token_p99_ms": _p99(ours.first) * 1000,
+                "first_token_p99_ms": p99(ours.first) * 1000,
                 "direct_p50_ms": statistics.median(direct.first) * 1000,
-                "direct_p99_ms": _p99(direct.first) * 1000,
+                "direct_p99_ms": p99(direct.first) * 1000,
                 "cpu_us_per_token": used[0] / ours.frames * 1e6,
                 "threads": threads_of(web_process(installation.pid)),
             }
@@ -246,7 +246,7 @@ def measure_retrieval(
     for size, per_dataset in [*((size, PER_DATASET) for size in sizes), (max(sizes), max(sizes))]:
         with httpx2.Client(base_url=installation.url, headers=installation.headers, timeout=60) as client:
             names = [f"{per_dataset} of {size}: {start}" for start in range(0, size, per_dataset)]
-            ids = [_data(client.post("/api/v1/datasets", json={"name": name}))["id"] for name in names]
+            ids = [data_of(client.post("/api/v1/datasets", json={"name": name}))["id"] for name in names]
         for id_ in ids:
             fill(store, language, id_, per_dataset, dimension)
         asked = zip(itertools.cycle(ids), language.questions(20_000), strict=False)
@@ -262,7 +262,7 @@ def measure_retrieval(
                     "clients": clients,
                     "requests_per_second": len(load.first) / seconds,
                     "p50_ms": statistics.median(load.first) * 1000,
-                    "p99_ms": _p99(load.first) * 1000,
+                    "p99_ms": p99(load.first) * 1000,
                     "cpu_ms_per_request": used[0] / len(load.first) * 1000,
                     "engine_alone_per_second": alone,
                 }
@@ -285,7 +285,7 @@ def web_process(supervisor: int) -> int:
     raise RuntimeError("There is no web process.")
 
 
-def _status(pid: int, name: str) -> int:
+def status_of(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
@@ -293,7 +293,7 @@ def _status(pid: int, name: str) -> int:
 
 
 def threads_of(pid: int) -> int:
-    return _status(pid, "Threads")
+    return status_of(pid, "Threads")
 
 
 def memory_of(supervisor: int) -> dict[str, float]:
@@ -302,7 +302,7 @@ def memory_of(supervisor: int) -> dict[str, float]:
     for pid in [supervisor, *children_of(supervisor)]:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
         name = next((word for word in words if word.startswith("ragflow.")), "watcher")
-        found[name] = found.get(name, 0.0) + _status(pid, "VmRSS") / 1024
+        found[name] = found.get(name, 0.0) + status_of(pid, "VmRSS") / 1024
     return found
 
 
@@ -323,13 +323,13 @@ def cpu_of(pid: int) -> Iterator[list[float]]:
 # -- report --------------------------------------------------------------------------------------------------------
 
 
-def _data(response: httpx2.Response) -> dict:
+def data_of(response: httpx2.Response) -> dict:
     body = response.json()
     assert body["code"] == 0, body
     return body["data"]
 
 
-def _p99(values: list[float]) -> float:
+def p99(values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
 
 
