@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import uuid
 from typing import Annotated, Any, Literal
 
@@ -75,10 +76,8 @@ def _model_identifier(value: str) -> str:
 
 
 def _hexadecimal(value: str) -> str:
-    try:
-        int(value, 16)
-    except ValueError:
-        raise _mistake("pipeline_id must be hexadecimal") from None
+    if not set(value) <= set(string.hexdigits):
+        raise _mistake("pipeline_id must be hexadecimal")
     return value.lower()
 
 

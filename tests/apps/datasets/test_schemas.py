@@ -82,6 +82,8 @@ def message_of(model: Any, payload: dict[str, Any]) -> str:
         ("pipeline_id", "", "String should have at least 32 characters"),
         ("pipeline_id", "a" * 33, "String should have at most 32 characters"),
         ("pipeline_id", "g" * 32, "pipeline_id must be hexadecimal"),
+        ("pipeline_id", "0x" + "a" * 30, "pipeline_id must be hexadecimal"),
+        ("pipeline_id", "  " + "a" * 30, "pipeline_id must be hexadecimal"),
         ("parser_config", 3, "Input should be a valid dictionary or instance of ParserConfig"),
         ("parser_config", [], "Input should be a valid dictionary or instance of ParserConfig"),
         *[
