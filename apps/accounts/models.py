@@ -51,6 +51,12 @@ class User(AbstractBaseUser, PermissionsMixin, Record):
     login_channel = models.CharField(
         max_length=32, default="password", editable=False, help_text="How the account was made."
     )
+    is_email_proven = models.BooleanField(
+        "address proven",
+        default=False,
+        help_text="The holder has shown that the address is his own, or who runs this installation vouches for it. "
+        "Else whoever proves it takes the account over.",
+    )
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField("operator", default=False, help_text="May use the administration pages.")
     session_digest = models.CharField(

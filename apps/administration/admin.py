@@ -47,14 +47,14 @@ class CreateUserForm(AdminUserCreationForm):
 class UserAdmin(Audited, DjangoUserAdmin):
     add_form = CreateUserForm
     list_display = ("email", "nickname", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
-    list_filter = ("is_active", "is_staff", "is_superuser")
+    list_filter = ("is_active", "is_email_proven", "is_staff", "is_superuser")
     search_fields = ("email", "nickname", "=id")
     ordering = ("email",)
     filter_horizontal = ("user_permissions",)
     readonly_fields = ("id", "last_login", "created_at")
     fieldsets = (
         (None, {"fields": ("id", "email", "nickname", "password")}),
-        ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Access", {"fields": ("is_active", "is_email_proven", "is_staff", "is_superuser")}),
         ("Rights of an operator who is no superuser", {"fields": ("user_permissions",), "classes": ("collapse",)}),
         ("Times", {"fields": ("created_at", "last_login")}),
     )
@@ -67,6 +67,8 @@ class UserAdmin(Audited, DjangoUserAdmin):
         """Give a new user the tenant that every user owns; end the login of one who is kept out."""
         if not obj.is_active:
             obj.session_digest = None
+        if not change:
+            obj.is_email_proven = True
         super().save_model(request, obj, form, change)
         if not change:
             create_tenant_for(user=obj)

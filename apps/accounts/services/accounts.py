@@ -37,8 +37,8 @@ def create_account(
 ) -> User:
     """Create a user together with the tenant that the user owns; both get the same id.
 
-    Without a password the account can only be used by tokens, or through the identity provider that `login_channel`
-    names, until one is set. `is_operator` opens the admin pages.
+    Whoever calls knows whose address it is. Without a password the account can only be used by tokens, or through the
+    identity provider that `login_channel` names, until one is set. `is_operator` opens the admin pages.
     Raises InvalidAddress, and AddressTaken for one that has an account.
     """
     email = email.strip()
@@ -51,6 +51,7 @@ def create_account(
         nickname=(nickname or email.partition("@")[0])[:_NICKNAME_LIMIT],
         avatar=avatar,
         login_channel=login_channel,
+        is_email_proven=True,
         is_staff=is_operator,
         is_superuser=is_operator,
     )
@@ -85,7 +86,7 @@ def ensure_administrator() -> NewAdministrator | None:
 
 
 def register(*, data: Registration, address: str) -> User:
-    """Create the account of a stranger who calls from a network address.
+    """Create the account of a stranger who calls from a network address. That the e-mail address is his is not proven.
 
     Raises RegistrationClosed, InvalidAddress, AddressTaken, BadValue for a password that cannot be read, and
     TooManyRequests.
@@ -113,7 +114,7 @@ def create_person(*, email: str, password: object, is_operator: bool) -> User:
         raise InvalidAddress(email)
     if _is_taken(email):
         raise AddressTaken(email)
-    user = User(email=email, is_staff=is_operator, is_superuser=is_operator)
+    user = User(email=email, is_email_proven=True, is_staff=is_operator, is_superuser=is_operator)
     user.set_encoded_password(readable_password("password", password))
     return _insert(user)
 

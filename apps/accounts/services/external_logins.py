@@ -14,6 +14,7 @@ from apps.accounts.identity.channels import Channel
 from apps.accounts.identity.providers import Person, ProviderFailed, ScopeMissing
 from apps.accounts.models import User
 from apps.accounts.services.accounts import RESERVED_ADDRESS, create_account
+from apps.accounts.services.ownership import prove_address
 from apps.accounts.services.sessions import StartedSession, note_refused_login, start_session
 from apps.core.errors import RagflowError, Unavailable
 
@@ -74,7 +75,8 @@ def _channel(name: str) -> Channel:
 def _user_for(channel: Channel, person: Person) -> User:
     """Return the account of an address that the provider has verified; a new one if strangers may have one.
 
-    An address that is not verified is anybody's: it neither opens nor makes an account.
+    An address that is not verified is anybody's: it neither opens nor makes an account. An account whose address was
+    not proven before is taken over from whoever registered it.
     """
     if not person.email:
         raise LoginRefused("email_missing")
@@ -87,6 +89,7 @@ def _user_for(channel: Channel, person: Person) -> User:
     user = selectors.user_by_email(person.email) or _register(channel, person)
     if not user.is_active:
         raise LoginRefused("user_inactive")
+    prove_address(user=user, by=f"login through {channel.name}")
     return user
 
 

@@ -19,6 +19,7 @@ from apps.accounts.errors import MailFailed, TooEarly, WrongCredentials
 from apps.accounts.mail import MailNotSent, can_send, send
 from apps.accounts.models import PasswordRecovery, User
 from apps.accounts.services.accounts import readable_password
+from apps.accounts.services.ownership import prove_address
 from apps.accounts.services.sessions import StartedSession, start_session
 from apps.core.errors import BadValue, DataError, InvalidArgument, RagflowError
 from apps.core.wire_profile import profile
@@ -93,6 +94,7 @@ def reset_password(*, email: str, new: object, confirmed: object, address: str) 
         user = _known_user(email)
         if user is None or not user.is_active:
             raise WrongCredentials("email not verified")
+        prove_address(user=user, by="mailed code")
         user.set_encoded_password(new_text)
         user.save(update_fields=["password", "updated_at"])
         recovery.delete()

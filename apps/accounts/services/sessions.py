@@ -60,11 +60,16 @@ def note_refused_login(email: str, reason: str) -> None:
 
 @transaction.atomic
 def start_session(*, user: User) -> StartedSession:
-    """Give a user a fresh session token."""
+    """Give a user a fresh session token.
+
+    Raises WrongCredentials if the password has changed since the user was read: it may be the old one that was shown.
+    """
     key = session_tokens.new_key()
     user.session_digest = digest(key)
-    user.last_login = timezone.now()
-    user.save(update_fields=["session_digest", "last_login", "updated_at"])
+    user.last_login = user.updated_at = timezone.now()
+    fresh = {name: getattr(user, name) for name in ("session_digest", "last_login", "updated_at")}
+    if not User.objects.filter(pk=user.pk, password=user.password).update(**fresh):
+        raise WrongCredentials
     audit.acts_as_user(user)
     audit.record("login", "user", id=user.pk, name=user.email, tenant_id=user.pk)
     return StartedSession(user, session_tokens.token_of(key))
