@@ -16,6 +16,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from apps.accounts.errors import login_failure
 from apps.accounts.language_models import registry
 from apps.core.http import json_response
 from apps.core.rest import ResourceViewSet
@@ -26,8 +27,11 @@ STATIC_SECONDS = 3600  # names carry no hash, so a new release shows within the 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Say what runs here and where to go next."""
-    return render(request, "home.html", {"facts": _facts(), "origin": f"{request.scheme}://{request.get_host()}"})
+    """Say what runs here and where to go next; after a failed login through an identity provider, why it failed."""
+    context: dict[str, Any] = {"facts": _facts(), "origin": f"{request.scheme}://{request.get_host()}"}
+    if reason := request.GET.get("error"):
+        context["failure"] = login_failure(reason)
+    return render(request, "home.html", context)
 
 
 def _facts() -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from apps.core import errors
 
 
@@ -109,3 +112,25 @@ class LoginRefused(errors.RagflowError):
 
     key, code, status = "login_refused", 109, 401
     data = False
+
+
+LOGIN_FAILURES: Mapping[str, str] = MappingProxyType(
+    {
+        "invalid_state": "It took too long, was ended before, or began in another browser. Please try again.",
+        "missing_code": "The provider did not let you in, or you declined.",
+        "token_failed": "The provider's answer was not good. The administrator finds the reason in the log.",
+        "user:email not in scope": "GitHub was not allowed to tell your e-mail address.",
+        "contact:user.email:readonly not in scope": "Feishu was not allowed to tell your e-mail address.",
+        "email_missing": "The provider did not tell an e-mail address.",
+        "email_not_verified": "The provider does not say that the e-mail address is verified.",
+        "email_not_supported": "The e-mail address has letters that are not supported here.",
+        "user_inactive": "This account is disabled. Please contact the administrator.",
+        RegistrationClosed().message: "There is no account with your e-mail address, and new ones are not open to all.",
+    }
+)
+"""What the start page says for the reasons that it is told."""
+
+
+def login_failure(reason: str) -> str:
+    """Return what to tell somebody whose login failed. The reason is part of an address, which anybody can make up."""
+    return LOGIN_FAILURES.get(reason, "Please try again later.")
