@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 from apps.core.errors import InvalidArgument, MalformedBody, MissingArguments
+from apps.core.uploads import read_fields
 
 DEEPEST = 100
 """Levels of nesting in a body. What is stored is shown again, and JSON writers give up somewhere beyond 200."""
+_JSON = (b"{", b"[")  # how an object or a list begins; forms write these characters as %7B and %5B
 
 
 def read_object(request: HttpRequest) -> dict[str, Any]:
@@ -106,14 +108,21 @@ def _is_json(request: HttpRequest) -> bool:
 
 
 def _read_form(request: HttpRequest) -> dict[str, Any]:
-    if (request.content_type or "") in {"application/x-www-form-urlencoded", "multipart/form-data"}:
-        return {name: request.POST[name] for name in request.POST}
+    """Return the first value of each field. JSON that is declared as a form, as curl does, is not one."""
+    if request.content_type == "multipart/form-data":
+        return _first_values(read_fields(request))
     if not request.body:
         return {}
+    if request.content_type == "application/x-www-form-urlencoded" and not request.body.lstrip().startswith(_JSON):
+        return _first_values(QueryDict(request.body, encoding="utf-8"))
     raise MalformedBody(
         "The request body must be JSON (Content-Type: application/json) or a form.",
         reference="TypeError('Request body is not a valid form payload.')",
     )
+
+
+def _first_values(form: QueryDict) -> dict[str, Any]:
+    return {name: values[0] for name, values in form.lists()}
 
 
 def _json_type(value: object) -> str:

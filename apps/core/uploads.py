@@ -81,13 +81,33 @@ def accept_files(request: HttpRequest) -> None:
     request.parse_file_upload = partial(_parse_form, request.encoding)  # type: ignore[assignment]
 
 
+def read_fields(request: HttpRequest) -> QueryDict:
+    """Return the text fields of a form that was sent with any method; Django reads those of POST only.
+
+    Raises MalformedBody and TooLarge, as `accept_files` does.
+    """
+    accept_files(request)
+    if request.method == "POST":
+        return request.POST
+    fields, files = request.parse_file_upload(request.META, io.BytesIO(request.body))
+    for _, received in files.lists():
+        for file in received:
+            file.close()
+    closing = f"--{(request.content_params or {}).get('boundary', '')}--".encode()
+    if not (fields or files) and request.body.strip() not in {b"", closing}:
+        raise _malformed("it has no parts")
+    return fields
+
+
 def _parse_form(
     encoding: str | None, meta: Mapping[str, Any], stream: IO[bytes]
 ) -> tuple[QueryDict, MultiValueDict[str, ReceivedFile]]:
+    form = _Form(encoding or settings.DEFAULT_CHARSET)
     match = _BOUNDARY.search(meta.get("CONTENT_TYPE", ""))
     if not match:
+        if not stream.read(1):
+            return form.fields, form.files
         raise _malformed("it names no boundary between its parts")
-    form = _Form(encoding or settings.DEFAULT_CHARSET)
     try:
         parser = PushMultipartParser(match[1] or match[2], max_header_size=_LONGEST_HEADER)
         while not parser.closed and (block := stream.read(64 * 1024)):
@@ -106,7 +126,8 @@ def _parse_form(
 
 def _malformed(reason: str) -> MalformedBody:
     return MalformedBody(
-        f"The multipart form could not be read: {reason}.", reference="<BadRequest '400: Bad Request'>"
+        f"The multipart form could not be read: {reason}.",
+        reference="TypeError('Request body is not a valid form payload.')",
     )
 
 

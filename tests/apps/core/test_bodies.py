@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from django.test import RequestFactory, override_settings
 
 from apps.core import bodies
 from apps.core.errors import InvalidArgument, MalformedBody, MissingArguments, answer_to
+from tests.apps.conftest import BOUNDARY, form
 
 post = RequestFactory().post
 
@@ -16,7 +19,7 @@ def json_request(content: str | bytes, content_type: str = "application/json"):
     return post("/", data=content, content_type=content_type, CONTENT_TYPE=content_type)
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data"])
 def test_no_bytes_are_an_empty_object_whatever_the_type_says(content_type: str):
     assert bodies.read_object(json_request(b"", content_type)) == {}
 
@@ -28,8 +31,34 @@ def test_a_json_object_is_read(content_type: str):
 
 def test_form_fields_are_an_object_of_texts():
     assert bodies.read_object(post("/", {"name": "x", "n": 3})) == {"name": "x", "n": "3"}
-    form = json_request("a=1&a=2", "application/x-www-form-urlencoded")
-    assert bodies.read_object(form)["a"] in {"1", "2"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_form_is_read_whatever_the_method_is(method: str):
+    """One that is not read would count as empty, and deleting without ids deletes everything."""
+
+    def sent(content: bytes, content_type: str):
+        with closing(RequestFactory().generic(method, "/", content, content_type=content_type)) as request:
+            return bodies.read_object(request)
+
+    assert sent(b"ids=1&ids=2&n=", "application/x-www-form-urlencoded") == {"ids": "1", "n": ""}
+    parts = form(("ids", None, b"1"), ("ids", None, b"2"), ("file", "a.txt", b"x"))
+    assert sent(parts, f"multipart/form-data; boundary={BOUNDARY}") == {"ids": "1"}
+    assert sent(form(), f"multipart/form-data; boundary={BOUNDARY}") == {}
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_json_that_is_declared_as_a_form_is_refused(method: str):
+    request = RequestFactory().generic(method, "/", ' {"ids": ["1"]}', content_type="application/x-www-form-urlencoded")
+    with pytest.raises(MalformedBody, match="Content-Type: application/json"):
+        bodies.read_object(request)
+
+
+@pytest.mark.parametrize("parameters", ["", f"; boundary={BOUNDARY}"])
+def test_a_deletion_whose_form_has_no_parts_is_refused(parameters: str):
+    request = RequestFactory().generic("DELETE", "/", "ids=1", content_type=f"multipart/form-data{parameters}")
+    with pytest.raises(MalformedBody, match="could not be read"):
+        bodies.read_object(request)
 
 
 def test_nesting_has_a_limit_that_answers_can_bear():

@@ -53,6 +53,21 @@ def test_no_ids_mean_all(api, base, upload, counts, body):
     assert counts()[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "type_"),
+    [
+        (b'{"ids": ["a"]}', "application/x-www-form-urlencoded"),  # what `curl -d` declares by itself
+        (b"ids=a", "application/x-www-form-urlencoded"),
+        (b"ids=a", "multipart/form-data; boundary=x"),
+        (b'{"ids": ["a"]}', "text/plain"),
+    ],
+)
+def test_ids_that_cannot_be_read_are_not_taken_for_none(api, base, upload, counts, profile, content, type_):
+    upload("a.txt")
+    assert api.send("DELETE", f"{base}/documents", content, type_)["code"] != 0
+    assert counts()[0] == 1
+
+
 def test_unknown_ids_are_named_and_the_known_are_deleted(upload, remove, counts, profile):
     (known,) = upload("a.txt")
     odd = "\n!?\"'"
