@@ -23,14 +23,16 @@ UNPAGED_CHUNKS = 10
 DEEPEST_CHUNK = 10_000
 
 
-def chunk_window(query: Mapping[str, str]) -> Window:
-    """Read `page` and `page_size` of a chunk list. A size of 0 switches paging off and shows ten chunks at most.
+def page_and_size(query: Mapping[str, str]) -> tuple[int, int]:
+    """Read `page` and `page_size` of a chunk list. Raises BadValue for text that is no number."""
+    return integer("page", query.get("page", 1)), integer("page_size", query.get("page_size", DEFAULT_PAGE_SIZE))
 
-    Raises BadValue for text that is no number, for a page below 1, and for a page that lies beyond 10 000 chunks.
+
+def chunk_window(page: int, size: int) -> Window:
+    """Return which chunks a page shows. A size of 0 switches paging off and shows ten chunks at most.
+
+    Raises BadValue for a page below 1, and for a page that lies beyond 10 000 chunks.
     """
-    page, size = (
-        integer(name, query.get(name, default)) for name, default in (("page", 1), ("page_size", DEFAULT_PAGE_SIZE))
-    )
     if size <= 0:
         return Window(0, UNPAGED_CHUNKS)
     if page <= 0:
@@ -76,10 +78,13 @@ def chunk_changes(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(value: Any) -> str:
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        error = TypeError('can only concatenate list (not "str") to list')
+    else:
         error = TypeError(f"unsupported operand type(s) for +: '{type(value).__name__}' and 'str'")
-        raise BadValue(f"`content` must be text, not {value!r}.", reference=repr(error))
-    return value
+    raise BadValue(f"`content` must be text, not {value!r}.", reference=repr(error))
 
 
 def _list(payload: Mapping[str, Any], field: str) -> list[Any]:
@@ -109,9 +114,8 @@ def _position(value: Any) -> Position:
     """Read a place on a page. What a list could not show again is refused here, where somebody can correct it."""
     numbers = value if isinstance(value, list) else []
     is_place = len(numbers) == 5 and all(type(number) is int and abs(number) < _LARGEST_EDGE for number in numbers)
-    if not is_place or numbers[0] < 1:
+    if not is_place:
         raise BadValue(
-            "`positions` must hold lists of five whole numbers, [page, left, right, top, bottom] with pages from 1 on, "
-            f"not {value!r}."
+            f"`positions` must hold lists of five whole numbers, [page, left, right, top, bottom], not {value!r}."
         )
     return Position(*numbers)

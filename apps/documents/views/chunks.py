@@ -14,7 +14,7 @@ from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, accessible_datasets, editable_dataset
-from apps.documents.chunk_schemas import chunk_changes, chunk_window, new_chunk
+from apps.documents.chunk_schemas import chunk_changes, chunk_window, new_chunk, page_and_size
 from apps.documents.models import Document
 from apps.documents.schemas import id_list, partial_success
 from apps.documents.selectors import document_of
@@ -58,16 +58,18 @@ class ChunkViewSet(ResourceViewSet):
     def list(self, request: Request, dataset_id: str, document_id: str) -> Response:
         document = _document(_found(accessible_dataset(caller(request), dataset_id), dataset_id), document_id)
         query = request.query_params
-        window = chunk_window(query)
+        page, size = page_and_size(query)
         if chunk_id := query.get("id"):
             chunk = doc_store().get([dataset_id], chunk_id)
             if chunk is None:
                 raise ChunkNotFound(f"Chunk not found: {dataset_id}/{chunk_id}")
             return success({"total": 1, "chunks": [chunk_to_wire(chunk)], "doc": document_to_wire(document)})
-        text = query.get("keywords", "")
-        page = doc_store().list_chunks(dataset_id, document_id, offset=window.offset, limit=window.limit, text=text)
-        shown = [chunk_to_wire(chunk, content=snippets(chunk.content, text) if text else None) for chunk in page.chunks]
-        return success({"total": page.total, "chunks": shown, "doc": document_to_wire(document)})
+        window, text = chunk_window(page, size), query.get("keywords", "")
+        found = doc_store().list_chunks(dataset_id, document_id, offset=window.offset, limit=window.limit, text=text)
+        shown = [
+            chunk_to_wire(chunk, content=snippets(chunk.content, text) if text else None) for chunk in found.chunks
+        ]
+        return success({"total": found.total, "chunks": shown, "doc": document_to_wire(document)})
 
     @extend_schema(summary="Delete chunks", request=_body({"chunk_ids": _TEXTS}))
     def destroy(self, request: Request, dataset_id: str, document_id: str) -> Response:

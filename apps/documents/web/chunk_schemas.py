@@ -9,7 +9,7 @@ from typing import Any
 from apps.core.errors import BadValue, DataError
 from apps.core.paging import DEFAULT_PAGE_SIZE
 from apps.core.validation import integer
-from apps.documents.chunk_schemas import Window, chunk_window, texts_of
+from apps.documents.chunk_schemas import Window, chunk_window, page_and_size, texts_of
 
 _NOTHING_TO_EMBED = (
     'Error: 413 - {"error":"Input validation error: `inputs` cannot be empty","error_type":"Validation"}'
@@ -60,7 +60,7 @@ def require_text(content: str, questions: Sequence[str]) -> None:
 
 def window_of(body: Mapping[str, Any]) -> Window:
     """Read `page` and `size` of a list. Raises BadValue."""
-    return chunk_window({"page": body.get("page", 1), "page_size": body.get("size", DEFAULT_PAGE_SIZE)})
+    return chunk_window(*page_and_size({"page": body.get("page", 1), "page_size": body.get("size", DEFAULT_PAGE_SIZE)}))
 
 
 def keywords_of(body: Mapping[str, Any]) -> str:

@@ -78,6 +78,13 @@ def test_one_chunk(api, path, base, profile):
     }
 
 
+@pytest.mark.parametrize("paging", ["page=0", "page=9&page_size=9000"])
+def test_one_chunk_is_on_no_page(api, path, paging):
+    chunk = api.call("GET", path)["data"]["chunks"][0]
+    assert api.call("GET", f"{path}?id={chunk['id']}&{paging}")["data"]["chunks"] == [chunk]
+    assert api.call("GET", f"{path}?id=unknown&{paging}")["code"] == 404
+
+
 def test_a_document_that_was_never_parsed(api, base, upload):
     (document,) = upload("a.txt")
     data = api.call("GET", f"{base}/documents/{document}/chunks")["data"]
