@@ -35,6 +35,7 @@ class WireProfile:
     takes_plain_passwords: bool  # a password that is no ciphertext counts as the password itself
     files_open_in_browsers: bool  # the file manager sends files without `Content-Disposition`
     counts_matched_documents: bool  # a retrieval with a metadata condition says how many documents satisfy it
+    false_stops_highlighting: bool  # `"highlight": false` of a retrieval means it
     metadata_quirks: bool  # filters pass over unknown keys and operators, and depend on the order of values
     provider_failure_is_answer: bool  # an OpenAI client reads of it in the text of an ordinary completion
 
@@ -83,6 +84,7 @@ STANDARD = WireProfile(
     tells_unknown_accounts=False,
     takes_plain_passwords=True,
     counts_matched_documents=True,
+    false_stops_highlighting=True,
     metadata_quirks=False,
     files_open_in_browsers=False,
     provider_failure_is_answer=False,
@@ -98,6 +100,7 @@ EXACT = WireProfile(
     tells_unknown_accounts=True,
     takes_plain_passwords=False,
     counts_matched_documents=False,
+    false_stops_highlighting=False,
     metadata_quirks=True,
     files_open_in_browsers=True,
     provider_failure_is_answer=True,

@@ -12,6 +12,7 @@ from django.http import QueryDict
 
 from apps.core.errors import BadValue, DataError
 from apps.core.validation import integer, number
+from apps.core.wire_profile import profile
 from apps.documents.metadata.condition import Condition, read_condition
 from apps.documents.models import Document
 from apps.documents.selectors import DocumentFilter
@@ -130,14 +131,31 @@ def _moment(name: str, milliseconds: int) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrievalQuestion:
-    """A retrieval request whose values have been read, before ids are looked up."""
+class RetrievalScope:
+    """What a retrieval request says before the documents it names are looked up."""
 
-    text: str
-    document_ids: list[str]
-    condition: Condition | None  # counts only without `document_ids`
+    document_ids: list[Any]
     page: int
     page_size: int
+
+
+def retrieval_scope(payload: Mapping[str, Any]) -> RetrievalScope:
+    """Read what the contract checks before the documents. Raises DataError, BadValue."""
+    if "question" not in payload:
+        raise DataError("`question` is required.")
+    page, page_size = integer("page", payload.get("page", 1)), integer("page_size", payload.get("page_size", 30))
+    document_ids = payload.get("document_ids", [])
+    if not isinstance(document_ids, list):
+        raise DataError("`documents` should be a list")
+    return RetrievalScope(document_ids, page, page_size)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalQuestion:
+    """What a retrieval request says besides."""
+
+    text: str
+    condition: Condition | None  # counts only where no documents are named
     similarity_threshold: float
     vector_similarity_weight: float
     top_k: int
@@ -151,14 +169,8 @@ MOST_CANDIDATES = 5000
 
 
 def retrieval_question(payload: Mapping[str, Any]) -> RetrievalQuestion:
-    """Read everything but the dataset ids, in the contract's order of checks."""
-    if "question" not in payload:
-        raise DataError("`question` is required.")
-    page, page_size = integer("page", payload.get("page", 1)), integer("page_size", payload.get("page_size", 30))
-    document_ids = payload.get("document_ids", [])
-    if not isinstance(document_ids, list):
-        raise DataError("`documents` should be a list")
-    condition = None if document_ids else read_condition(payload.get("metadata_condition"))
+    """Read what the contract checks after the documents. Raises DataError, BadValue."""
+    condition = None if payload.get("document_ids") else read_condition(payload.get("metadata_condition"))
     question = payload["question"]
     if question is not None and not isinstance(question, str):
         raise BadValue(f"`question` must be text, not {question!r}.")
@@ -170,15 +182,19 @@ def retrieval_question(payload: Mapping[str, Any]) -> RetrievalQuestion:
         raise BadValue(f"`rerank_id` must be the name of a model, not {rerank_id!r}.")
     return RetrievalQuestion(
         text=question or "",
-        document_ids=document_ids,
         condition=condition,
-        page=page,
-        page_size=page_size,
         similarity_threshold=number("similarity_threshold", payload.get("similarity_threshold", 0.2)),
         vector_similarity_weight=number("vector_similarity_weight", payload.get("vector_similarity_weight", 0.3)),
         top_k=integer("top_k", payload.get("top_k", 1024)),
         rerank_id=rerank_id,
-        highlight=payload.get("highlight") not in ("False", "false"),
+        highlight=_highlights(payload.get("highlight")),
         keyword=bool(payload.get("keyword")),
         cross_languages=languages,
     )
+
+
+def _highlights(sent: Any) -> bool:
+    """Only the words switch highlighting off for the reference, the boolean does not."""
+    if sent is False:
+        return not profile().false_stops_highlighting
+    return sent not in ("False", "false")

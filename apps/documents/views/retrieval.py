@@ -19,7 +19,14 @@ from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import datasets_by_id
 from apps.documents.metadata.filtering import Restriction, matching_documents
-from apps.documents.schemas import MOST_CANDIDATES, NO_NEGATIVE_SLICES, RetrievalQuestion, retrieval_question
+from apps.documents.schemas import (
+    MOST_CANDIDATES,
+    NO_NEGATIVE_SLICES,
+    RetrievalQuestion,
+    RetrievalScope,
+    retrieval_question,
+    retrieval_scope,
+)
 from apps.documents.selectors import foreign_document
 from apps.documents.wire import matched_to_wire, nothing_asked, nothing_satisfies, retrieval_to_wire
 from ragflow.engine.generation.conversation import name_keywords, translate
@@ -55,12 +62,13 @@ class RetrievalViewSet(ResourceViewSet):
     def retrieve(self, request: Request) -> Response:
         payload = read_object(http_request(request))
         datasets = _datasets(request, payload)
-        question = retrieval_question(payload)
+        scope = retrieval_scope(payload)
         ids = [dataset.pk for dataset in datasets]
-        foreign = foreign_document(ids, question.document_ids)
+        foreign = foreign_document(ids, scope.document_ids)
         if foreign is not None:
             raise NotFound(f"The datasets don't own the document {foreign}")
-        _check_ranges(question)
+        question = retrieval_question(payload)
+        _check_ranges(scope, question)
         if not question.text.strip():
             return success(nothing_asked())
         restriction = _restriction(ids, question)
@@ -72,10 +80,10 @@ class RetrievalViewSet(ResourceViewSet):
             RetrievalRequest(
                 dataset_ids=tuple(ids),
                 question=text,
-                document_ids=restriction.document_ids if restriction else tuple(question.document_ids) or None,
+                document_ids=restriction.document_ids if restriction else tuple(scope.document_ids) or None,
                 excluded_document_ids=restriction.excluded_ids if restriction else (),
-                page=question.page,
-                page_size=question.page_size,
+                page=scope.page,
+                page_size=scope.page_size,
                 similarity_threshold=question.similarity_threshold,
                 vector_similarity_weight=question.vector_similarity_weight,
                 top_k=question.top_k,
@@ -112,12 +120,12 @@ def _restriction(dataset_ids: Sequence[str], question: RetrievalQuestion) -> Res
     return matching_documents(dataset_ids, question.condition)
 
 
-def _check_ranges(question: RetrievalQuestion) -> None:
+def _check_ranges(scope: RetrievalScope, question: RetrievalQuestion) -> None:
     if question.top_k <= 0:
         raise BadValue("`top_k` must be greater than 0.")
     if question.top_k > MOST_CANDIDATES:
         raise BadValue(f"`top_k` must not exceed {MOST_CANDIDATES}.")
-    if question.text.strip() and min(question.page, question.page_size) <= 0:
+    if question.text.strip() and min(scope.page, scope.page_size) <= 0:
         raise BadValue("`page` and `page_size` must be at least 1.", reference=repr(ValueError(NO_NEGATIVE_SLICES)))
 
 

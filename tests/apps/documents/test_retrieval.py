@@ -80,12 +80,15 @@ def test_only_the_documents_that_are_named(ask, filled):
     assert len(found(ask("bridge cats", document_ids=[filled[1]]))) == 1
 
 
-@pytest.mark.parametrize(
-    ("highlight", "marked"), [(True, True), (False, True), (None, True), ("False", False), ("false", False)]
-)
-def test_highlighting(ask, filled, highlight, marked):
+@pytest.mark.parametrize(("highlight", "marked"), [(True, True), (None, True), ("False", False), ("false", False)])
+def test_highlighting(ask, filled, profile, highlight, marked):
     chunks = ask(highlight=highlight)["data"]["chunks"]
     assert {"highlight" in chunk for chunk in chunks} == {marked}
+
+
+def test_false_switches_highlighting_off_except_for_the_reference(ask, filled, profile):
+    chunks = ask(highlight=False)["data"]["chunks"]
+    assert {"highlight" in chunk for chunk in chunks} == {profile == "exact"}
 
 
 @pytest.mark.parametrize("question", ["", None, "   "])
@@ -122,6 +125,11 @@ def test_a_dataset_with_a_higher_pagerank_comes_first(api, ask, filled, dataset,
         ({"document_ids": None, "question": "x"}, "`documents` should be a list", 400),
         ({"document_ids": ["x"], "question": "x"}, "The datasets don't own the document x", 404),
         ({"document_ids": [{}], "question": "x"}, "The datasets don't own the document {}", 404),
+        (
+            {"document_ids": ["x"], "question": 5, "top_k": "a", "rerank_id": 3, "similarity_threshold": "a"},
+            "The datasets don't own the document x",
+            404,
+        ),
         ({"other": 1}, "`question` is required.", 400),
     ],
 )
