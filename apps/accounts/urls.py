@@ -17,6 +17,7 @@ urlpatterns = [
     path("v1/user/login/<str:channel>", ExternalLoginViewSet.as_view({"get": "begin"})),
     path("v1/user/oauth/callback/<str:channel>", ExternalLoginViewSet.as_view({"get": "callback"})),
     path("v1/user/github_callback", ExternalLoginViewSet.as_view({"get": "callback_of_github"})),
+    path("v1/user/feishu_callback", ExternalLoginViewSet.as_view({"get": "callback_of_feishu"})),
     path("v1/user/logout", LogoutViewSet.as_view({"get": "logout"})),
     path("v1/user/info", ProfileViewSet.as_view({"get": "info"})),
     path("v1/user/setting", ProfileViewSet.as_view({"post": "setting"})),

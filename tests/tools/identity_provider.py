@@ -1,4 +1,4 @@
-"""An identity provider on loopback: OpenID Connect, plain OAuth 2 and GitHub's way, with faults on demand.
+"""An identity provider on loopback: OpenID Connect, plain OAuth 2, GitHub's and Feishu's ways, with faults on demand.
 
 with IdentityProvider() as provider:
     url = provider.visit(authorization_url)   # somebody logs in there; the address of the callback
@@ -69,12 +69,15 @@ class IdentityProvider:
             "token_url": f"{self.url}/token",
             "userinfo_url": f"{self.url}/{'user' if kind == 'github' else 'userinfo'}",
         }
+        if kind == "feishu":
+            places["app_token_url"] = f"{self.url}/app-token"
+            places |= {"token_url": f"{self.url}/user-token", "userinfo_url": f"{self.url}/user-info"}
         return common | ({"issuer": self.url} if kind == "oidc" else places) | fields
 
     def visit(self, address: str) -> str:
         """Log in as a person does, and return the address that the browser is sent back to."""
         sent = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-        assert (sent["response_type"], sent["code_challenge_method"]) == ("code", "S256")
+        assert sent["response_type"] == "code"
         code = secrets.token_hex(16)
         self._codes[code] = sent
         return f"{sent['redirect_uri']}?{urlencode({'code': code, 'state': sent['state']})}"
@@ -99,6 +102,7 @@ class IdentityProvider:
         started = self._codes.pop(form.get("code", ""), None)
         if started is None or not self._is_client(form, basic):
             return 400, {"error": "invalid_grant"}
+        assert started["code_challenge_method"] == "S256"
         challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=")
         if challenge.decode() != started["code_challenge"] or form["redirect_uri"] != started["redirect_uri"]:
             return 400, {"error": "invalid_grant"}
@@ -110,6 +114,24 @@ class IdentityProvider:
             claims = {"iss": self.url, "aud": CLIENT_ID, "iat": now, "exp": now + 300, "nonce": started["nonce"]}
             answer["id_token"] = self.sign(self.change_token(claims | self.claims))
         return 200, answer
+
+    def feishu(self, path: str, body: dict[str, str], authorization: str) -> tuple[int, Any]:
+        """Everything is answered with 200; the envelope says how it went."""
+        if path == "/app-token":
+            is_client = body == {"app_id": CLIENT_ID, "app_secret": CLIENT_SECRET}
+            token = {"app_access_token": "planted-app-token", "expire": 7200}
+            return 200, {"code": 0, "msg": "ok", **token} if is_client else {"code": 10003, "msg": "invalid app_id"}
+        if path == "/user-token":
+            self.asked.append(body)
+            is_known = self._codes.pop(body.get("code", ""), None) and body["grant_type"] == "authorization_code"
+            if authorization != "Bearer planted-app-token" or not is_known:
+                return 200, {"code": 20003, "msg": "invalid code"}
+            scope = "contact:user.email:readonly" if self.granted_scope is None else self.granted_scope
+            return 200, {"code": 0, "data": {"access_token": "planted-access-token", "scope": scope}}
+        if authorization != "Bearer planted-access-token":
+            return 200, {"code": 99991663, "msg": "invalid access token"}
+        profile = {name: value for name, value in self.claims.items() if name != "email_verified"}
+        return 200, {"code": 0, "msg": "success", "data": profile}
 
     @staticmethod
     def _is_client(form: dict[str, str], basic: str) -> bool:
@@ -124,6 +146,8 @@ class IdentityProvider:
             return 200, self.keys()
         if path == "/token":
             return self.tokens(form, authorization)
+        if path in {"/app-token", "/user-token", "/user-info"}:
+            return self.feishu(path, form, authorization)
         if authorization != "Bearer planted-access-token":
             return 401, {"error": "invalid_token"}
         if path == "/user/emails":
@@ -138,7 +162,9 @@ def _handler(provider: IdentityProvider) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            self._answer({name: values[0] for name, values in parse_qs(body).items()})
+            is_json = self.headers["Content-Type"].startswith("application/json")
+            form = json.loads(body) if is_json else {name: values[0] for name, values in parse_qs(body).items()}
+            self._answer(form)
 
         def _answer(self, form: dict[str, str]) -> None:
             provider.cookies += self.headers.get_all("Cookie", [])

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _RESERVED = frozenset({"channels"})  # /v1/user/login/channels is a route of its own
-_ADDRESSES = ("redirect_uri", "issuer", "authorization_url", "token_url", "userinfo_url")
+_ADDRESSES = ("redirect_uri", "issuer", "authorization_url", "app_token_url", "token_url", "userinfo_url")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -20,12 +20,20 @@ class Kind(StrEnum):
     OAUTH2 = "oauth2"
     OIDC = "oidc"
     GITHUB = "github"
+    FEISHU = "feishu"
 
 
 _REQUIRED = {
     Kind.OAUTH2: ("authorization_url", "token_url", "userinfo_url"),
     Kind.OIDC: ("issuer",),
     Kind.GITHUB: (),
+    Kind.FEISHU: ("client_secret",),
+}
+_FEISHUS_NAMES = {
+    "app_id": "client_id",
+    "app_secret": "client_secret",
+    "app_access_token_url": "app_token_url",
+    "user_access_token_url": "token_url",
 }
 _DEFAULTS: dict[Kind, dict[str, str]] = {
     Kind.OAUTH2: {},
@@ -35,6 +43,13 @@ _DEFAULTS: dict[Kind, dict[str, str]] = {
         "authorization_url": "https://github.com/login/oauth/authorize",
         "token_url": "https://github.com/login/oauth/access_token",
         "userinfo_url": "https://api.github.com/user",
+    },
+    Kind.FEISHU: {
+        "scope": "contact:user.email:readonly",
+        "authorization_url": "https://accounts.feishu.cn/open-apis/authen/v1/authorize",
+        "app_token_url": "https://open.feishu.cn/open-apis/auth/v3/app_access_token/internal",
+        "token_url": "https://open.feishu.cn/open-apis/authen/v1/oidc/access_token",
+        "userinfo_url": "https://open.feishu.cn/open-apis/authen/v1/user_info",
     },
 }
 
@@ -52,6 +67,7 @@ class Channel:
     icon: str = "sso"
     scope: str = ""
     authorization_url: str = ""
+    app_token_url: str = ""  # Feishu's, where the application proves itself first
     token_url: str = ""
     userinfo_url: str = ""
     issuer: str = ""
@@ -76,6 +92,8 @@ def _channel(name: str, given: Mapping[str, Any]) -> Channel:
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise ValueError(f"{name!r} cannot name a channel")
     kind = _kind(name, given)
+    if kind is Kind.FEISHU:
+        given = {_FEISHUS_NAMES.get(key, key): value for key, value in given.items()}
     entry = _DEFAULTS[kind] | {"display_name": name.title()} | {key: value for key, value in given.items() if value}
     for option in fields(Channel):
         _check_type(name, option.name, entry)

@@ -29,6 +29,7 @@ TIMEOUT = 7.0
 METADATA_SECONDS = 300.0  # how long an issuer's description is believed
 LARGEST_AVATAR = 512 * 1024
 GITHUB_EMAILS = "/emails"
+FEISHU_EMAIL = "contact:user.email:readonly"
 _NICKNAMES = ("nickname", "name", "username", "preferred_username")
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
@@ -58,9 +59,9 @@ def authorization_url(channel: Channel, attempt: Attempt) -> str:
         "redirect_uri": channel.redirect_uri,
         "response_type": "code",
         "state": attempt.state,
-        "code_challenge": attempt.challenge,
-        "code_challenge_method": "S256",
     }
+    if channel.type is not Kind.FEISHU:  # whose token endpoint takes no proof
+        query |= {"code_challenge": attempt.challenge, "code_challenge_method": "S256"}
     if channel.scope:
         query["scope"] = channel.scope
     if channel.type is Kind.OIDC:
@@ -71,6 +72,8 @@ def authorization_url(channel: Channel, attempt: Attempt) -> str:
 
 def person_of(channel: Channel, attempt: Attempt, code: str) -> Person:
     """Exchange the code of a callback for what the provider knows. Raises ProviderFailed."""
+    if channel.type is Kind.FEISHU:
+        return _feishu_person(channel, code)
     tokens = _tokens(channel, attempt, code)
     if channel.type is Kind.GITHUB:
         return _github_person(channel, tokens)
@@ -166,6 +169,38 @@ def _github_person(channel: Channel, tokens: Mapping[str, Any]) -> Person:
     )
 
 
+# -- Feishu, which is Lark elsewhere ---------------------------------------------------------------------------------
+
+
+def _feishu_person(channel: Channel, code: str) -> Person:
+    """Requests are JSON, answers have an envelope, and the application gets a token of its own first."""
+    secret = {"app_id": channel.client_id, "app_secret": channel.client_secret}
+    app = _feishu_answer(channel, "the application's token", "POST", channel.app_token_url, json=secret)
+    grant = {"grant_type": "authorization_code", "code": code}
+    authorization = _bearer(channel, _access_token(app, "app_access_token"))
+    answer = _feishu_answer(channel, "the tokens", "POST", channel.token_url, json=grant, headers=authorization)
+    tokens = _feishu_data(channel, answer)
+    if FEISHU_EMAIL not in _text(tokens, "scope").split():
+        raise ScopeMissing(f"{FEISHU_EMAIL} not in scope")
+    authorization = _bearer(channel, _access_token(tokens))
+    profile = _feishu_answer(channel, "the profile", "GET", channel.userinfo_url, headers=authorization)
+    return _person(channel, _feishu_data(channel, profile))
+
+
+def _feishu_answer(channel: Channel, what: str, method: str, address: str, **request: Any) -> dict[str, Any]:
+    answer = _json(channel, what, _send(channel, method, address, **request))
+    if not isinstance(answer, dict) or answer.get("code") != 0:
+        raise _failed(channel, f"{what}: refused")
+    return answer
+
+
+def _feishu_data(channel: Channel, answer: Mapping[str, Any]) -> dict[str, Any]:
+    data = answer.get("data")
+    if not isinstance(data, dict):
+        raise _failed(channel, "an answer without data")
+    return data
+
+
 # -- what all have in common ---------------------------------------------------------------------------------------
 
 
@@ -209,8 +244,8 @@ def _wants_basic(channel: Channel) -> bool:
     return "client_secret_post" not in (methods if isinstance(methods, list) else ["client_secret_basic"])
 
 
-def _access_token(tokens: Mapping[str, Any]) -> str:
-    token = _text(tokens, "access_token")
+def _access_token(tokens: Mapping[str, Any], name: str = "access_token") -> str:
+    token = _text(tokens, name)
     if not token.isascii() or not token.isprintable():
         return ""
     return token
@@ -224,10 +259,14 @@ def _object(channel: Channel, what: str, address: str, token: str | None = None)
 
 
 def _get(channel: Channel, address: str, token: str | None = None) -> httpx2.Response:
-    if token == "":
-        raise _failed(channel, "there is no access token")
-    authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
+    authorization = {} if token is None else _bearer(channel, token)
     return _send(channel, "GET", address, headers={"Accept": "application/json"} | authorization)
+
+
+def _bearer(channel: Channel, token: str) -> dict[str, str]:
+    if not token:
+        raise _failed(channel, "there is no access token")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _send(channel: Channel, method: str, address: str, **request: Any) -> httpx2.Response:

@@ -71,6 +71,10 @@ class ExternalLoginViewSet(OpenViewSet):
     def callback_of_github(self, request: Request) -> HttpResponse:
         return self.callback(request, "github")
 
+    @extend_schema(summary="Come back from Feishu, at its older address", responses=_REDIRECT)
+    def callback_of_feishu(self, request: Request) -> HttpResponse:
+        return self.callback(request, "feishu")
+
 
 def _to_start_page(**query: str) -> HttpResponse:
     return _redirect(f"{settings.LOGIN_REDIRECT_URL}?{urlencode(query)}")

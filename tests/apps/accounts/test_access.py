@@ -27,6 +27,7 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "v1/user/login/<str:channel>"): (OPEN, None),
     ("GET", "v1/user/oauth/callback/<str:channel>"): (OPEN, None),
     ("GET", "v1/user/github_callback"): (OPEN, None),
+    ("GET", "v1/user/feishu_callback"): (OPEN, None),
     ("GET", "v1/user/forget/captcha"): (OPEN, None),
     ("POST", "v1/user/forget/otp"): (OPEN, {}),
     ("POST", "v1/user/forget/verify-otp"): (OPEN, {}),

@@ -439,7 +439,7 @@ def test_no_secret_is_written(
         ('{"a": 1}', "it must be a JSON object of objects"),
         ('{"channels": {}}', "'channels' cannot name a channel"),
         ('{"a/b": {}}', "'a/b' cannot name a channel"),
-        ('{"a": {"type": "saml"}}', "the type of a must be one of oauth2, oidc, github"),
+        ('{"a": {"type": "saml"}}', "the type of a must be one of oauth2, oidc, github, feishu"),
         ('{"a": {"type": "github"}}', "a lacks `client_id`"),
         ('{"a": {"type": "github", "client_id": "x"}}', "a lacks `redirect_uri`"),
         ('{"a": {"client_id": "x", "redirect_uri": "https://a.example"}}', "a lacks `authorization_url`"),
