@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 
 from apps.accounts import audit, services, system_settings
-from apps.accounts.catalogue import offered
+from apps.accounts.catalogue import providers
 from apps.accounts.models import (
     APIToken,
     AuditEntry,
@@ -29,6 +29,7 @@ from apps.accounts.services.tokens import create_share_token, revoke_share_token
 from apps.core.admin import ReadOnly, ask_first, counted, is_confirmed, two_lines
 from apps.core.crypto import encrypt
 from apps.core.principal import Scope
+from ragflow.engine.registry import BUILTIN
 
 admin.site.unregister(Group)
 admin.site.enable_nav_sidebar = False  # a line of links takes less room; see templates/admin/base_site.html
@@ -76,7 +77,7 @@ class MembershipAdmin(Audited):
 class ModelForm(forms.ModelForm):
     """The key can be written and never read."""
 
-    provider = forms.ChoiceField(choices=lambda: [(provider.name, provider.name) for provider in offered()])
+    provider = forms.ChoiceField(choices=lambda: [(name, name) for name in providers() if name != BUILTIN])
     api_key = forms.CharField(
         required=False,
         label="API key",

@@ -27,6 +27,7 @@ _TAGS = {
     VISION: "IMAGE2TEXT",
     SPEECH_TO_TEXT: "SPEECH2TEXT",
     TEXT_TO_SPEECH: "TTS",
+    OCR: "OCR",
 }
 
 
@@ -56,12 +57,13 @@ class Provider:
     api_path: str = ""
     self_hosted: bool = False
     suffix: str = ""
+    types: tuple[str, ...] = TYPES
     hidden: bool = False
 
     @property
     def model_types(self) -> list[str]:
-        """The types of its models; of a provider that takes any name, all types."""
-        return list(dict.fromkeys(model.type for model in self.models)) or list(TYPES)
+        """The types of its known models; where none is known, those that it may have."""
+        return list(dict.fromkeys(model.type for model in self.models)) or list(self.types)
 
     @property
     def tags(self) -> str:

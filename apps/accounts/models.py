@@ -207,6 +207,7 @@ class TenantModel(Record):
         IMAGE_TO_TEXT = "image2text"
         SPEECH_TO_TEXT = "speech2text"
         TEXT_TO_SPEECH = "tts"
+        OCR = "ocr"
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="configured_models")
     provider = models.CharField(max_length=128)

@@ -16,6 +16,7 @@ from apps.accounts.model_wire import configured_to_wire, provider_to_wire, selec
 from apps.accounts.models import Tenant
 from apps.accounts.schemas import text_of
 from apps.accounts.services import models
+from apps.accounts.services.ocr_models import add_models_of_environment
 from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.core.bodies import read_required
 from apps.core.errors import NotFound
@@ -40,7 +41,7 @@ class ModelViewSet(WebViewSet):
         responses=ANSWER,
     )
     def my_llms(self, request: Request) -> Response:
-        tenant = _tenant(request, request.query_params, selectors.belongs_to)
+        tenant = _listed(request)
         in_detail = request.query_params.get("include_details", "").lower() == "true"
         return web_success(configured_to_wire(selectors.models_of(tenant.pk), in_detail=in_detail))
 
@@ -50,7 +51,7 @@ class ModelViewSet(WebViewSet):
         responses=ANSWER,
     )
     def list(self, request: Request) -> Response:
-        tenant = _tenant(request, request.query_params, selectors.belongs_to)
+        tenant = _listed(request)
         rows = selectors.models_of(tenant.pk)
         return web_success(selectable_to_wire(rows, type_part=request.query_params.get("model_type", "")))
 
@@ -86,6 +87,12 @@ class ModelViewSet(WebViewSet):
         sent = validate(model_schemas.ProviderRef, body)
         models.delete_provider(tenant=_administered(request, body), provider=sent.llm_factory)
         return web_success(data=True)
+
+
+def _listed(request: Request) -> Tenant:
+    tenant = _tenant(request, request.query_params, selectors.belongs_to)
+    add_models_of_environment(tenant=tenant)
+    return tenant
 
 
 def _administered(request: Request, body: Mapping[str, Any]) -> Tenant:
