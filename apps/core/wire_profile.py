@@ -64,6 +64,7 @@ _REFERENCE_OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
         "dify_key_invalid": Outcome(403),
         "dify_not_found": Outcome(404),
         "dify_failure": Outcome(500),
+        "dify_out_of_range": Outcome(500, 500),
         "admin_refused": Outcome(400),
         "not_administrator": Outcome(403),
         "wrong_admin_method": Outcome(405),

@@ -12,7 +12,6 @@ from apps.core.errors import BadValue, DataError, MissingArguments
 from apps.core.validation import integer, number
 from apps.documents.metadata.changes import ANYTHING, Delete, Update
 from apps.documents.metadata.condition import Condition, read_condition
-from apps.documents.schemas import MOST_CANDIDATES
 
 
 def condition_of(query: Mapping[str, str]) -> Condition | None:
@@ -89,11 +88,10 @@ class DifyQuestion:
     text: str
     top_k: int  # candidates, and records of the answer
     score_threshold: float
-    condition: Condition | None
 
 
 def dify_question(payload: Mapping[str, Any]) -> DifyQuestion:
-    """Read a retrieval of Dify. Raises MissingArguments, DataError, BadValue.
+    """Read what the contract checks of a retrieval of Dify before the dataset. Raises MissingArguments, BadValue.
 
     Dify tries an address out with an empty request, or an empty id; it is content to hear what is missing.
     """
@@ -109,13 +107,9 @@ def dify_question(payload: Mapping[str, Any]) -> DifyQuestion:
     if not isinstance(setting, dict):
         reference = repr(AttributeError(f"'{type(setting).__name__}' object has no attribute 'get'"))
         raise BadValue("`retrieval_setting` must be an object.", reference=reference)
-    top_k = integer("retrieval_setting.top_k", setting.get("top_k", 1024))
-    if not 0 < top_k <= MOST_CANDIDATES:
-        raise BadValue(f"`retrieval_setting.top_k` must be 1 to {MOST_CANDIDATES}.")
     return DifyQuestion(
         dataset_id=str(payload["knowledge_id"]),
         text=query,
-        top_k=top_k,
+        top_k=integer("retrieval_setting.top_k", setting.get("top_k", 1024)),
         score_threshold=number("retrieval_setting.score_threshold", setting.get("score_threshold", 0.0)),
-        condition=read_condition(payload.get("metadata_condition")),
     )

@@ -12,15 +12,24 @@ from rest_framework.response import Response
 from apps.accounts.authentication import principal_of_request
 from apps.accounts.language_models import embedder_for
 from apps.core.bodies import read_lenient
-from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, RagflowError
+from apps.core.errors import (
+    ABSENT,
+    AuthorizationMalformed,
+    AuthorizationMissing,
+    BadValue,
+    InvalidAPIKey,
+    RagflowError,
+)
 from apps.core.principal import Principal
 from apps.core.rest import ResourceViewSet, caller, http_request
 from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset
+from apps.documents.metadata.condition import Condition, read_condition
 from apps.documents.metadata.filtering import Restriction, matching_documents
 from apps.documents.metadata_schemas import DifyQuestion, dify_question
+from apps.documents.schemas import MOST_CANDIDATES
 from apps.documents.selectors import metadata_of
 from apps.documents.wire import dify_record
 from ragflow.engine.errors import EngineError
@@ -67,6 +76,13 @@ class DifyFailure(RagflowError):
     key, code, status = "dify_failure", 500, 500
 
 
+class DifyOutOfRange(BadValue):
+    """A number that no retrieval takes. The reference fails with it while it searches."""
+
+    key = "dify_out_of_range"
+    data = ABSENT
+
+
 class DifyAuthentication(BaseAuthentication):
     """An API token, whose mistakes are answered in Dify's way."""
 
@@ -91,12 +107,16 @@ class DifyViewSet(ResourceViewSet):
 
     @extend_schema(summary="Retrieve chunks for Dify", request=_BODY)
     def retrieve(self, request: Request) -> Response:
-        question = dify_question(read_lenient(http_request(request)))
+        payload = read_lenient(http_request(request))
+        question = dify_question(payload)
         dataset = accessible_dataset(caller(request), question.dataset_id)
         if dataset is None:
             raise DifyNotFound("Knowledgebase not found!")
+        if not 0 < question.top_k <= MOST_CANDIDATES:
+            raise DifyOutOfRange(f"`retrieval_setting.top_k` must be 1 to {MOST_CANDIDATES}.")
+        condition = read_condition(payload.get("metadata_condition"))
         try:
-            found = _found(dataset, question)
+            found = _found(dataset, question, condition)
         except EngineError as error:
             raise DifyFailure(str(error)) from error
         fields = metadata_of({passage.chunk.document_id for passage in found.passages})
@@ -104,10 +124,10 @@ class DifyViewSet(ResourceViewSet):
         return Response({"records": records})
 
 
-def _found(dataset: KnowledgeBase, question: DifyQuestion) -> Retrieval:
+def _found(dataset: KnowledgeBase, question: DifyQuestion, condition: Condition | None) -> Retrieval:
     restriction: Restriction | None = None
-    if question.condition and question.condition.restricts:
-        restriction = matching_documents([dataset.pk], question.condition)
+    if condition and condition.restricts:
+        restriction = matching_documents([dataset.pk], condition)
     request = RetrievalRequest(
         dataset_ids=(dataset.pk,),
         question=question.text,

@@ -111,7 +111,6 @@ def test_what_is_missing(api, profile, body, missing):
         ({"retrieval_setting": None}, "AttributeError(\"'NoneType' object has no attribute 'get'\")"),
         ({"retrieval_setting": {"top_k": "a"}}, "ValueError(\"invalid literal for int() with base 10: 'a'\")"),
         ({"retrieval_setting": {"score_threshold": "a"}}, "ValueError(\"could not convert string to float: 'a'\")"),
-        ({"retrieval_setting": {"top_k": 0}}, None),
         ({"query": 5}, None),
     ],
 )
@@ -122,9 +121,27 @@ def test_values_that_cannot_be_read(ask, profile, fields, reference):
         assert answer["message"] == reference
 
 
-def test_unknown_and_foreign_datasets(ask, other, profile):
+@pytest.mark.parametrize("top_k", [0, -1, 5001])
+def test_a_number_of_records_that_no_retrieval_takes(ask, profile, top_k):
+    assert ask(retrieval_setting={"top_k": top_k}) == {
+        "code": 101 if profile == "standard" else 500,
+        "message": "`retrieval_setting.top_k` must be 1 to 5000.",
+        "status": 400 if profile == "standard" else 500,
+    }
+
+
+def test_a_condition_that_lacks_a_value(ask, profile):
+    answer = ask(metadata_condition={"conditions": [{"name": "year", "comparison_operator": "is"}]})
+    assert answer["code"] == (101 if profile == "standard" else 100)
+    assert answer["message"] in {"`metadata_condition.conditions[0]` has no `value`.", "KeyError('value')"}
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"retrieval_setting": {"top_k": 0}, "metadata_condition": {"conditions": [{}]}}]
+)
+def test_unknown_and_foreign_datasets(ask, other, profile, fields):
     for id_ in (uuid.uuid1().hex, "x", other.create_dataset()["id"]):
-        assert ask(knowledge_id=id_) == {"code": 404, "message": "Knowledgebase not found!", "status": 404}
+        assert ask(knowledge_id=id_, **fields) == {"code": 404, "message": "Knowledgebase not found!", "status": 404}
 
 
 def test_who_may_ask(db, profile):
