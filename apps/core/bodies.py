@@ -13,6 +13,7 @@ from apps.core.uploads import read_fields
 
 DEEPEST = 100
 """Levels of nesting in a body. What is stored is shown again, and JSON writers give up somewhere beyond 200."""
+_TOO_DEEP = f"The request body is nested deeper than {DEEPEST} levels."
 _JSON = (b"{", b"[")  # how an object or a list begins; forms write these characters as %7B and %5B
 
 
@@ -42,7 +43,7 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
             reference="TypeError('JSON payload must be an object.')",
         )
     if _is_deeper(payload, DEEPEST):
-        raise MalformedBody(f"The request body is nested deeper than {DEEPEST} levels.")
+        raise MalformedBody(_TOO_DEEP)
     return payload
 
 
@@ -67,7 +68,8 @@ def read_lenient(request: HttpRequest) -> dict[str, Any]:
 def read_validated_payload(request: HttpRequest) -> dict[str, Any]:
     """Return the body of an endpoint with a schema. A body that is not declared as JSON counts as empty.
 
-    Raises InvalidArgument for syntax errors (an empty body is one) and for anything truthy that is not an object.
+    Raises InvalidArgument for syntax errors (an empty body is one), for anything truthy that is not an object, and for
+    too many levels.
     """
     if (request.content_type or "").lower() != "application/json":
         return {}
@@ -79,6 +81,8 @@ def read_validated_payload(request: HttpRequest) -> dict[str, Any]:
         return {}
     if not isinstance(payload, dict):
         raise InvalidArgument(f"Invalid request payload: expected object, got {type(payload).__name__}")
+    if _is_deeper(payload, DEEPEST):
+        raise InvalidArgument(_TOO_DEEP)
     return payload
 
 

@@ -68,6 +68,9 @@ def test_nesting_has_a_limit_that_answers_can_bear():
     assert bodies.read_object(json_request(nested(bodies.DEEPEST)))
     with pytest.raises(MalformedBody, match="nested deeper than 100 levels"):
         bodies.read_object(json_request(nested(bodies.DEEPEST + 2)))
+    assert bodies.read_validated_payload(json_request(nested(bodies.DEEPEST)))
+    with pytest.raises(InvalidArgument, match="nested deeper than 100 levels"):
+        bodies.read_validated_payload(json_request(nested(bodies.DEEPEST + 2)))
 
 
 @pytest.mark.parametrize(
