@@ -30,7 +30,7 @@ class AssistantAdmin(Audited):
     fieldsets = (
         (None, {"fields": ("id", "tenant", "name", "description", "language")}),
         ("Model", {"fields": ("chat_model", "generation_options", "rerank_model")}),
-        ("Prompt", {"fields": ("prompt_config", "metadata_filter")}),
+        ("Prompt", {"fields": ("stored_prompt", "metadata_filter")}),
         ("Search", {"fields": ("similarity_threshold", "vector_similarity_weight", "top_n", "top_k")}),
         ("Times", {"fields": ("created_at", "updated_at", "deleted_at")}),
     )
@@ -85,7 +85,7 @@ class SearchAppAdmin(Audited):
     list_filter = ("tenant",)
     search_fields = ("name", "id", "description", "tenant__name")
     readonly_fields = ("id", "tenant", "created_at", "updated_at")
-    fields = ("id", "tenant", "name", "description", "search_config", "created_at", "updated_at")
+    fields = ("id", "tenant", "name", "description", "stored_config", "created_at", "updated_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # it belongs to a tenant, and is created over the API

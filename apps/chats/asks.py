@@ -17,7 +17,7 @@ from apps.accounts.selectors import tenant_of
 from apps.chats import selectors
 from apps.chats.filters import read_filter
 from apps.chats.questions import question_of
-from apps.chats.search import Search, search_in
+from apps.chats.search import Search, search_in, web_search
 from apps.chats.search_config import SearchSettings, read_settings, texts
 from apps.chats.turns import OpenTurn
 from apps.core.errors import BadValue, DataError, NotFound, OperationRefused
@@ -83,7 +83,8 @@ def _ask(question: str, datasets: Sequence[KnowledgeBase], settings: SearchSetti
         cross_languages=settings.cross_languages,
     )
     model = language_models.chat_model_for(tenant, settings.chat_model)
-    return OpenTurn(turn=turn, model=model, search=search, tenant_id=tenant.pk)
+    web = web_search(settings.web_search_key)
+    return OpenTurn(turn=turn, model=model, search=search, web=web, tenant_id=tenant.pk)
 
 
 # -- related searches ----------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from django.db import models
 
 from apps.accounts.models import Tenant
-from apps.chats.search_config import defaults
+from apps.chats.search_config import WEB_SEARCH_KEY, defaults
+from apps.core.crypto import sealed_object
 from apps.core.models import Record
 from apps.core.names import name_key
 from apps.datasets.models import KnowledgeBase
@@ -31,7 +32,13 @@ class Assistant(Record):
     chat_model = models.CharField(max_length=_NAME_LENGTH, help_text="As model@provider.")
     generation_options = models.JSONField(default=default_generation_options, blank=True)
     prompt_type = models.CharField(max_length=16, blank=True, default="simple")
-    prompt_config = models.JSONField(default=dict, help_text="By stored names: system, prologue, quote, parameters, …")
+    stored_prompt = models.JSONField(
+        "prompt",
+        db_column="prompt_config",
+        default=dict,
+        help_text="By stored names: system, prologue, quote, parameters, … The key of web searches is kept apart.",
+    )
+    encrypted_web_search_key = models.TextField(blank=True, editable=False)
     metadata_filter = models.JSONField(default=dict, blank=True)
     similarity_threshold = models.FloatField(default=0.2)
     vector_similarity_weight = models.FloatField(default=0.3)
@@ -40,6 +47,8 @@ class Assistant(Record):
     rerank_model = models.CharField(max_length=_NAME_LENGTH, blank=True)
     do_refer = models.CharField(max_length=16, blank=True, default="1", help_text="Kept for clients; not used.")
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    prompt_config = sealed_object("stored_prompt", "encrypted_web_search_key", WEB_SEARCH_KEY)
 
     class Meta(Record.Meta):
         constraints: ClassVar = [
@@ -127,7 +136,15 @@ class SearchApp(Record):
     name_key = models.CharField(max_length=2 * _NAME_LENGTH, editable=False)
     description = models.TextField(blank=True)
     avatar = models.TextField(blank=True, help_text="An image as base64.")
-    search_config = models.JSONField(default=defaults, help_text="kb_ids, similarity_threshold, chat_id (a model), …")
+    stored_config = models.JSONField(
+        "search configuration",
+        db_column="search_config",
+        default=defaults,
+        help_text="kb_ids, similarity_threshold, chat_id (a model), … The key of web searches is kept apart.",
+    )
+    encrypted_web_search_key = models.TextField(blank=True, editable=False)
+
+    search_config = sealed_object("stored_config", "encrypted_web_search_key", WEB_SEARCH_KEY)
 
     class Meta(Record.Meta):
         constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "name_key"], name="one_search_app_per_name")]

@@ -1,10 +1,14 @@
-"""Datasets with the models and numbers of a search, ready to be asked."""
+"""Datasets with the models and numbers of a search, and the web beside them, ready to be asked."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from django.conf import settings
 
 from apps.accounts import language_models
 from apps.chats.filters import NO_FILTER, MetadataFilter
@@ -19,13 +23,18 @@ from apps.documents.selectors import metadata_of
 from apps.documents.tables import sheets_in
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.embedding.base import Embedder
-from ragflow.engine.generation.chat import NOTHING
+from ragflow.engine.errors import ModelError
+from ragflow.engine.generation.chat import NOTHING, Retrieve
 from ragflow.engine.generation.citations import withdraw
 from ragflow.engine.generation.matching import HybridSimilarity
+from ragflow.engine.http import Endpoint
 from ragflow.engine.rerank.base import Reranker
 from ragflow.engine.retrieval import RetrievalRequest, aretrieve
+from ragflow.engine.retrieval.web import WebSearch, documents_of
 from ragflow.engine.tables.sandbox import Sheet
 from ragflow.engine.types import Answer, Retrieval
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +70,12 @@ class Search:
 
     async def confirmed(self, answer: Answer) -> Answer:
         """Return the answer without citations of what was deleted or switched off since it was found."""
-        ids = [passage.chunk.id for passage in answer.retrieval.passages]
-        if not ids or answer.from_rows:
+        passages = answer.retrieval.passages
+        stored = [passage.chunk.id for passage in passages if not passage.url]
+        if not stored or answer.from_rows:
             return answer
-        return withdraw(answer, await in_database(self.store.still_available, self.request.dataset_ids, ids))
+        available = await in_database(self.store.still_available, self.request.dataset_ids, stored)
+        return withdraw(answer, available | {passage.chunk.id for passage in passages if passage.url})
 
     async def _restricted(self, text: str) -> RetrievalRequest:
         """Return the request for a text, with the documents that the filter lets through."""
@@ -86,6 +97,36 @@ class Search:
 async def find_nothing(_text: str) -> Retrieval:
     """Stands for a search where there is no dataset, or none any more."""
     return NOTHING
+
+
+def web_search(key: object) -> WebSearch | None:
+    """Return what searches the web with a key that was saved with an assistant or a search app; None without one."""
+    if not isinstance(key, str) or not key.strip():
+        return None
+    try:
+        return WebSearch(Endpoint(settings.TAVILY_URL, key.strip()))
+    except ModelError as error:
+        logger.warning("The web cannot be searched: %s", error)
+        return None
+
+
+def with_web(retrieve: Retrieve, web: WebSearch | None) -> Retrieve:
+    """Return a search that finds what `retrieve` finds and, after it, passages of the web."""
+    if web is None:
+        return retrieve
+
+    async def both(text: str) -> Retrieval:
+        pages = asyncio.create_task(web(text))
+        try:
+            found = await retrieve(text)
+            passages = await pages
+        finally:
+            pages.cancel()
+        return Retrieval(
+            found.passages + passages, found.total + len(passages), found.documents + documents_of(passages)
+        )
+
+    return both
 
 
 def search_of(

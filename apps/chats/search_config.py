@@ -6,12 +6,15 @@ It is kept as it came, by the contract's names; what nobody here reads (switches
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from apps.core.errors import BadValue
 from apps.core.validation import integer, number
 from apps.documents.schemas import MOST_CANDIDATES
+
+WEB_SEARCH_KEY = "tavily_api_key"
+"""The entry with a secret, of this configuration and of an assistant's `prompt_config`."""
 
 
 def defaults() -> dict[str, Any]:
@@ -50,6 +53,7 @@ class SearchSettings:
     metadata_filter: Mapping[str, Any] | None = None
     keyword: bool = False
     cross_languages: tuple[str, ...] = ()
+    web_search_key: str = field(default="", repr=False)  # of Tavily; empty: the web is not searched
 
 
 def read_settings(config: Mapping[str, Any]) -> SearchSettings:
@@ -71,7 +75,13 @@ def read_settings(config: Mapping[str, Any]) -> SearchSettings:
         metadata_filter=_object("meta_data_filter", config.get("meta_data_filter", {})) or None,
         keyword=bool(config["keyword"]),
         cross_languages=texts("cross_languages", languages),
+        web_search_key=_text(WEB_SEARCH_KEY, config.get(WEB_SEARCH_KEY, "")) if config["web_search"] else "",
     )
+
+
+def without_key(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration for people who may use it but not read its secret."""
+    return {key: value for key, value in config.items() if key != WEB_SEARCH_KEY}
 
 
 def texts(key: str, value: Any) -> tuple[str, ...]:

@@ -32,7 +32,8 @@ from apps.chats.questions import (
     read_completion,
     read_openai,
 )
-from apps.chats.search import Search, find_nothing, for_research, search_of
+from apps.chats.search import Search, find_nothing, for_research, search_of, web_search, with_web
+from apps.chats.search_config import WEB_SEARCH_KEY
 from apps.chats.watch import Watch
 from apps.chats.wire import reference_of_answer, reference_to_wire, with_key_hint
 from apps.core.errors import BadValue, LookupFailed, NotFound
@@ -46,6 +47,7 @@ from ragflow.engine.generation.chat import NOTHING, chat
 from ragflow.engine.generation.turn import Turn
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.registry import ModelSpec
+from ragflow.engine.retrieval.web import WebSearch
 from ragflow.engine.speech.base import TextToSpeech
 from ragflow.engine.speech.speaking import spoken_excerpt
 from ragflow.engine.types import Answer, Delta, Event, Message, Retrieval, Retrieved, Thinking
@@ -74,6 +76,7 @@ class OpenTurn:
     turn: Turn
     model: ChatModel
     search: Search | None
+    web: WebSearch | None = None
     voice: TextToSpeech | None = None
     session_id: str = ""
     tenant_id: str = ""  # whose model it is
@@ -188,6 +191,7 @@ def _open(
     prompt = assistant.prompt_config
     research = asked.research or bool(prompt.get("reasoning"))
     search = search_of(assistant, datasets, document_ids, chosen) if datasets else None
+    web = web_search(prompt.get(WEB_SEARCH_KEY))
     if search and research:
         search = for_research(search)
     quote = asked.quote and bool(prompt.get("quote", True))
@@ -198,7 +202,7 @@ def _open(
             system=_text(prompt.get("system")),
             parameters=parameters_of(prompt),
             values=asked.values,
-            has_datasets=bool(datasets) or assistant.dataset_links.exists(),
+            has_sources=bool(datasets or web) or assistant.dataset_links.exists(),
             metadata=search.metadata if search else {},
             empty_response=_text(prompt.get("empty_response")),
             options=assistant.generation_options,
@@ -211,6 +215,7 @@ def _open(
         ),
         model=model,
         search=search,
+        web=web,
         voice=_voice(assistant),
         session_id=session_id,
         tenant_id=assistant.tenant_id,
@@ -269,7 +274,7 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
         events = chat(
             opened.turn,
             model=opened.model,
-            retrieve=search or find_nothing,
+            retrieve=with_web(search or find_nothing, opened.web),
             similarities=search.similarities if search else None,
             sheets=search.sheets if search and opened.reads_tables else None,
         )

@@ -10,6 +10,7 @@ from apps.accounts.models import User
 from apps.chats.embeddings import Embedded
 from apps.chats.models import Assistant, Message, SearchApp, Session
 from apps.chats.prompt_config import public_names
+from apps.chats.search_config import WEB_SEARCH_KEY, without_key
 from apps.core.clock import milliseconds, timestamps
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.web.wire import stored_dataset_to_wire
@@ -46,7 +47,7 @@ def embedded_assistant_to_wire(assistant: Assistant) -> dict[str, Any]:
         "title": assistant.name,
         "avatar": assistant.avatar,
         "prologue": assistant.prompt_config.get("prologue") or "",
-        "has_tavily_key": bool(assistant.prompt_config.get("tavily_api_key")),
+        "has_tavily_key": bool(assistant.prompt_config.get(WEB_SEARCH_KEY)),
     }
 
 
@@ -136,6 +137,7 @@ def passages_of_answer(answer: Answer) -> list[dict[str, Any]]:
 def _documents(retrieval: Retrieval) -> list[dict[str, Any]]:
     return [
         {"doc_name": item.document_name, "doc_id": item.document_id, "count": item.count}
+        | ({"url": item.url} if item.url else {})
         for item in sorted(retrieval.documents, key=lambda item: -item.count)
     ]
 
@@ -150,7 +152,7 @@ def passage_to_wire(passage: Passage) -> dict[str, Any]:
         "dataset_id": chunk.dataset_id,
         "image_id": chunk.image_id,
         "positions": positions_to_wire(chunk),
-        "url": None,
+        "url": passage.url or None,
         "similarity": passage.similarity,
         "vector_similarity": passage.vector_similarity,
         "term_similarity": passage.term_similarity,
@@ -158,8 +160,8 @@ def passage_to_wire(passage: Passage) -> dict[str, Any]:
     }
 
 
-def search_app_to_wire(app: SearchApp) -> dict[str, Any]:
-    """Return a search app as its share tokens see it."""
+def search_app_to_wire(app: SearchApp, *, to_owner: bool = False) -> dict[str, Any]:
+    """Return a search app. The key of its web searches is for its owner only: visitors of pages see the rest."""
     return {
         "id": app.pk,
         "avatar": app.avatar,
@@ -167,13 +169,13 @@ def search_app_to_wire(app: SearchApp) -> dict[str, Any]:
         "name": app.name,
         "description": app.description,
         "created_by": app.tenant_id,
-        "search_config": app.search_config,
+        "search_config": app.search_config if to_owner else without_key(app.search_config),
         "update_time": milliseconds(app.updated_at),
     }
 
 
 def stored_search_app_to_wire(app: SearchApp) -> dict[str, Any]:
-    return {**search_app_to_wire(app), "status": "1", **timestamps(app.created_at, app.updated_at)}
+    return {**search_app_to_wire(app, to_owner=True), "status": "1", **timestamps(app.created_at, app.updated_at)}
 
 
 def listed_search_app_to_wire(app: SearchApp, owner: User | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import lru_cache
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -31,6 +32,27 @@ def reencrypt(ciphertext: str) -> str | None:
         return _fernet().rotate(ciphertext.encode()).decode()
     except InvalidToken:
         return None
+
+
+def sealed_object(column: str, secret_column: str, entry: str) -> property:
+    """Return a property for a JSON object one entry of which is a secret.
+
+    The object is stored in `column` without the entry, whose text is encrypted in `secret_column`. An entry that is
+    empty or no text is no secret, and stays where it is. One that cannot be read any more is empty text.
+    """
+
+    def read(row: Any) -> dict[str, Any]:
+        stored, ciphertext = getattr(row, column), getattr(row, secret_column)
+        return {**stored, entry: decrypt(ciphertext) or ""} if ciphertext else stored
+
+    def write(row: Any, value: dict[str, Any]) -> None:
+        secret = value.get(entry)
+        if not isinstance(secret, str):
+            secret = ""
+        setattr(row, secret_column, encrypt(secret) if secret else "")
+        setattr(row, column, {key: item for key, item in value.items() if key != entry} if secret else value)
+
+    return property(read, write)
 
 
 def digest(secret: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ragflow.engine.errors import ModelError
 
-Kind = Literal["chat", "embedding", "rerank", "speech"]
+Kind = Literal["chat", "embedding", "rerank", "speech", "web_search"]
 
 
 @dataclass(frozen=True, slots=True)

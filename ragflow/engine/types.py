@@ -117,6 +117,7 @@ class Passage:
     term_similarity: float
     vector_similarity: float
     highlight: str | None = None  # original text with <em>; None when highlighting is off
+    url: str = ""  # of a page of the web, whose chunk is in no dataset; empty for stored chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class DocumentCount:
     document_id: str
     document_name: str
     count: int
+    url: str = ""  # as in Passage
 
 
 @dataclass(frozen=True, slots=True)

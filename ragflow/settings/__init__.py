@@ -10,6 +10,7 @@ from ragflow.settings.mail import *  # noqa: F403
 from ragflow.settings.models import ANSWER_SECONDS as ANSWER_SECONDS
 from ragflow.settings.models import MODELS as MODELS
 from ragflow.settings.models import PROVIDER_URLS as PROVIDER_URLS
+from ragflow.settings.models import TAVILY_URL as TAVILY_URL
 from ragflow.settings.ocr import OCR_SERVICES as OCR_SERVICES
 from ragflow.settings.paths import *  # noqa: F403
 from ragflow.settings.security import *  # noqa: F403

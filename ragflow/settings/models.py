@@ -37,6 +37,11 @@ _private_hosts = _models.text(
     "model servers. Default of a server that listens on this machine only, with registration closed and no proxy: *.",
 )
 
+TAVILY_URL = _models.text(
+    "RAGFLOW_TAVILY_URL",
+    "https://api.tavily.com",
+    help="Base URL of the web search of chats that have a key for it (tavily_api_key).",
+)
 ANSWER_SECONDS = _models.integer(
     "RAGFLOW_ANSWER_SECONDS",
     900,

@@ -1,4 +1,4 @@
-"""A scripted model provider on loopback: OpenAI's chat, embeddings and speech, and /rerank, with faults on demand.
+"""A scripted model provider on loopback: OpenAI's endpoints, /rerank and a web search, with faults on demand.
 
 In a test:
 
@@ -28,13 +28,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
-Endpoint = Literal["", "chat", "embeddings", "rerank", "transcription", "speech"]
+Endpoint = Literal["", "chat", "embeddings", "rerank", "transcription", "speech", "web"]
 ENDPOINTS: dict[str, Endpoint] = {
     "/chat/completions": "chat",
     "/embeddings": "embeddings",
     "/rerank": "rerank",
     "/audio/transcriptions": "transcription",
     "/audio/speech": "speech",
+    "/search": "web",
 }
 
 
@@ -70,6 +71,7 @@ class Reply:
     base64: bool = False
     count: int | None = None  # how many embeddings or results to send; None: as many as texts
     scores: list[float] | None = None  # of a rerank
+    pages: list[dict[str, Any]] | None = None  # results of a web search; None: nothing found
 
 
 @dataclass
@@ -230,6 +232,8 @@ class ModelServer:
                 await self._stream(reply, exchange, wire)
             case "transcription":
                 await wire.send_json(200, {"text": reply.text or "heard"})
+            case "web":
+                await wire.send_json(200, {"results": reply.pages or []})
             case "speech":
                 await self._speak(reply, exchange, wire)
             case _:

@@ -60,9 +60,9 @@ def create_assistant(*, principal: Principal, data: AssistantData) -> Assistant:
         tenant=tenant,
         chat_model=data.model_name or language_models.default_chat_name(tenant),
         generation_options=default_generation_options() if data.options is None else data.options,
-        prompt_config=config,
         **data.columns,
     )
+    assistant.prompt_config = config
     _save(assistant, datasets, "Duplicated chat name in creating chat.", action="create")
     return assistant
 

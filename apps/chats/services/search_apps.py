@@ -28,7 +28,9 @@ def create_search_app(*, principal: Principal, data: SearchAppData) -> SearchApp
     read_settings(config)
 
     def insert(name: str) -> SearchApp:
-        app = SearchApp.objects.create(tenant=tenant, name=name, search_config=config, **data.columns)
+        app = SearchApp(tenant=tenant, name=name, **data.columns)
+        app.search_config = config
+        app.save(force_insert=True)
         audit.record("create", "search app", id=app.pk, name=app.name, tenant_id=app.tenant_id)
         return app
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.chats import schemas
+from apps.chats.search_config import WEB_SEARCH_KEY
 from apps.core.errors import BadValue, DataError
 from ragflow.engine.generation.turn import KNOWLEDGE
 
@@ -89,7 +90,7 @@ def _prompt_config(body: Mapping[str, Any], *, needs_source: bool) -> dict[str, 
         raise BadValue(f"`prompt_config.system` must be text, not {system!r}.")
     if body.get("kb_ids") and not config["parameters"] and _SLOT in system:
         config["parameters"] = [{"key": KNOWLEDGE, "optional": False}]
-    if needs_source and not body.get("kb_ids") and not config.get("tavily_api_key") and _SLOT in system:
+    if needs_source and not body.get("kb_ids") and not config.get(WEB_SEARCH_KEY) and _SLOT in system:
         raise DataError(f"Please remove `{_SLOT}` in system prompt since no dataset / Tavily used here.")
     _check_parameters(config["parameters"], system)
     return config

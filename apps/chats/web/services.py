@@ -34,9 +34,9 @@ def create_dialog(*, principal: Principal, tenant: Tenant, data: DialogData) -> 
             name=name,
             chat_model=data.model or language_models.default_chat_name(tenant),
             generation_options=data.options or {},
-            prompt_config=data.prompt_config,
             **columns,
         )
+        assistant.prompt_config = data.prompt_config
         write_assistant(assistant, datasets, action="create")
         return assistant
 

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 NOTHING = Retrieval(passages=(), total=0, documents=())
 
 Retrieve = Callable[[str], Awaitable[Retrieval]]
-"""Searches the assistant's datasets for a text."""
+"""Searches the assistant's sources, datasets or the web, for a text."""
 
 
 async def chat(
@@ -58,9 +58,9 @@ async def chat(
 ) -> AsyncGenerator[Event, None]:
     """Answer a question. The last event of a good turn is an Answer.
 
-    With datasets: Retrieved, then thoughts and deltas as the model gives them, then Answer. Deep research begins with
+    With sources: Retrieved, then thoughts and deltas as the model gives them, then Answer. Deep research begins with
     an empty Retrieved and with thoughts about its searches. If nothing was found and the assistant has a text for that
-    case, this is the one delta, and the model is not asked. Without datasets the model gets the system prompt as it
+    case, this is the one delta, and the model is not asked. Without sources the model gets the system prompt as it
     stands, and nothing is retrieved.
 
     With `sheets` the question, just as it was sent, is first answered from their rows, if it can be.
@@ -77,7 +77,7 @@ async def chat(
         yield Delta(found.answer.text)
         yield _rows_answer(turn, found, clock)
         return
-    if turn.has_datasets:
+    if turn.has_sources:
         system_text(turn, "")  # a missing parameter shows before anything is spent
         async with aclosing(_search(turn, model, retrieve, clock)) as events:
             async for event in events:
@@ -118,7 +118,7 @@ async def chat(
         retrieval=replace(retrieval, documents=cited_documents(retrieval, cited.passages)),
         cited=cited.passages,
         usage=usage,
-        prompt=prompt.diagnosis if turn.has_datasets else "",
+        prompt=prompt.diagnosis if turn.has_sources else "",
         timings=clock.seconds,
     )
 

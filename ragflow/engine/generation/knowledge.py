@@ -51,7 +51,7 @@ def knowledge(
 
 
 def _block(number: int, passage: Passage, metadata: Mapping[str, Any], tags: frozenset[str]) -> str:
-    fields = {"Title": passage.chunk.document_name, **metadata}
+    fields = {"Title": passage.chunk.document_name, **({"URL": passage.url} if passage.url else {}), **metadata}
     lines = [f"├── {_line(key, tags)}: {_line(value, tags)}" for key, value in fields.items()]
     return "\n".join([f"ID: {number}", *lines, "└── Content:", _harmless(passage.chunk.content, tags)])
 

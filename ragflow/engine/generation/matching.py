@@ -57,4 +57,4 @@ class HybridSimilarity:
 
 
 def _datasets(passages: Sequence[Passage]) -> list[str]:
-    return list(dict.fromkeys(passage.chunk.dataset_id for passage in passages))
+    return list(dict.fromkeys(passage.chunk.dataset_id for passage in passages if not passage.url))

@@ -79,7 +79,7 @@ def compose(turn: Turn, passages: Sequence[Passage], context_tokens: int) -> Pro
 
 
 def compose_verbatim(turn: Turn, context_tokens: int) -> Prompt:
-    """Build the prompt of a turn without datasets: nothing is substituted. Counts tokens."""
+    """Build the prompt of a turn without sources: nothing is substituted. Counts tokens."""
     return _fitted(_joined(turn.system, turn.attachments), turn, (), context_tokens)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,8 @@ from ragflow.engine.generation.turn import Turn
 from ragflow.engine.generation.wording import MISSING
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import complete
-from ragflow.engine.types import DocumentCount, Passage, Retrieval
+from ragflow.engine.retrieval.web import documents_of
+from ragflow.engine.types import Passage, Retrieval
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ async def research(
         searches = await _missing(turn.question, model, tuple(found.values()), asked)
         if not searches:
             break
-    yield _together(tuple(found.values()))
+    passages = tuple(found.values())
+    yield Retrieval(passages, len(passages), documents_of(passages))
 
 
 async def _missing(question: str, model: ChatModel, found: Sequence[Passage], asked: Collection[str]) -> list[str]:
@@ -64,10 +65,3 @@ async def _missing(question: str, model: ChatModel, found: Sequence[Passage], as
         return []
     wanted = dict.fromkeys(entry[:LONGEST_SEARCH] for entry in ENTRY.findall(answer.text))
     return [search for search in wanted if search.casefold() not in asked][:MOST_SEARCHES]
-
-
-def _together(passages: tuple[Passage, ...]) -> Retrieval:
-    names = {passage.chunk.document_id: passage.chunk.document_name for passage in passages}
-    counts = Counter(passage.chunk.document_id for passage in passages)
-    documents = tuple(DocumentCount(id_, names[id_], count) for id_, count in counts.most_common())
-    return Retrieval(passages, len(passages), documents)

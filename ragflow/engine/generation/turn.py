@@ -31,7 +31,7 @@ class Turn:
     parameters: tuple[Parameter, ...] = (Parameter(KNOWLEDGE),)
     values: Mapping[str, object] = field(default_factory=dict)  # of the parameters, by key
     attachments: str = ""  # text of files sent along; follows the system prompt
-    has_datasets: bool = True  # False: the model gets the system prompt as it stands, and nothing is retrieved
+    has_sources: bool = True  # False: the model gets the system prompt as it stands, and nothing is retrieved
     metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of documents, by document id
     empty_response: str = ""  # the answer when nothing was found; empty: ask the model all the same
     options: Mapping[str, Any] = field(default_factory=dict)  # of the generation, by their OpenAI names

@@ -146,6 +146,7 @@ class Call:
     """A request under way."""
 
     def __init__(self, path: str, body: Any, token: str | None, method: str, content_type: str) -> None:
+        path, _, query = path.partition("?")
         headers = [(b"content-type", content_type.encode()), (b"host", b"127.0.0.1")]
         if token is not None:
             headers.append((b"authorization", f"Bearer {token}".encode()))
@@ -157,7 +158,7 @@ class Call:
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "root_path": "",
             "headers": headers,
             "client": ("127.0.0.1", 1),

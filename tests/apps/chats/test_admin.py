@@ -22,7 +22,7 @@ def operator(client):
 def test_assistants_are_listed_and_shown(operator, chat):
     assert b"assistant" in operator.get("/admin/chats/assistant/").content
     page = operator.get(f"/admin/chats/assistant/{chat}/change/")
-    assert b"prompt_config" in page.content
+    assert b"stored_prompt" in page.content
 
 
 def test_search_apps_are_listed_and_shown(operator, tenant):

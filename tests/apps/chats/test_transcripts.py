@@ -29,6 +29,10 @@ ROWS = b"product,price\nMouse,79\nKeyboard,120"
 NORD = Reply(pieces=["Clara ", "Nord. ", "[ID:0]"])
 THINKING = Reply(pieces=["Nord."], reasoning="Hm.")
 BUSY = Reply(status=429, headers={"Retry-After": "60"}, message="busy")
+PAGES = Reply(
+    endpoint="web",
+    pages=[{"url": "https://example.org/nord", "title": "Clara Nord", "content": "Born in 1870.", "score": 0.9}],
+)
 SQL = Reply(text="SELECT product FROM spreadsheet WHERE price = 79")
 
 SESSION, CHAT, OPENAI = "{session}", "/api/v1/chats/{chat}/completions", "/api/v1/chats_openai/{chat}/chat/completions"
@@ -55,6 +59,7 @@ STREAMS: dict[str, tuple[str, dict[str, Any], tuple[Reply, ...]]] = {
     "completion-rows": (CHAT.replace("{chat}", "{tables}"), within(session_id="{tables_session}"), (SQL,)),
     "completion-solo": (CHAT.replace("{chat}", "{solo}"), within(session_id="{solo_session}"), (NORD,)),
     "completion-failure": (CHAT, within(), (BUSY,)),
+    "completion-web": (CHAT.replace("{chat}", "{web}"), within(session_id="{web_session}"), (PAGES, NORD)),
     "openai": (OPENAI, openai(), (NORD,)),
     "openai-reference": (OPENAI, openai(extra_body={"reference": True}), (NORD,)),
     "openai-usage": (OPENAI, openai(stream_options={"include_usage": True}), (NORD,)),
@@ -78,7 +83,7 @@ STREAMS: dict[str, tuple[str, dict[str, Any], tuple[Reply, ...]]] = {
 
 
 @pytest.fixture
-def names(api, provider, fill, run_tasks, create_chat, new_session) -> dict[str, str]:
+def names(api, provider, settings, fill, run_tasks, create_chat, new_session) -> dict[str, str]:
     """The ids that requests name."""
     dataset = fill(api, BRIDGE, LIGHTHOUSE)
     tables = api.create_dataset("tables", chunk_method="table")["id"]
@@ -86,9 +91,11 @@ def names(api, provider, fill, run_tasks, create_chat, new_session) -> dict[str,
     api.call("POST", f"/api/v1/datasets/{tables}/chunks", {"document_ids": [document["id"]]})
     run_tasks()
     prompt = {"prompt": "Use this: {knowledge}", "similarity_threshold": 0.3}
+    settings.TAVILY_URL = provider.url
     chats = {
         "chat": create_chat("golden", dataset_ids=[dataset], prompt=prompt)["id"],
         "tables": create_chat("tables", dataset_ids=[tables])["id"],
+        "web": create_chat("web", dataset_ids=[dataset], prompt=prompt | {"tavily_api_key": "k"})["id"],
         "solo": create_chat("solo", prompt={"prompt": "Be kind.", "variables": []})["id"],
     }
     sessions = {f"{name}_session": new_session(chat) for name, chat in chats.items()}

@@ -98,7 +98,7 @@ async def test_without_the_knowledge_parameter_nothing_is_retrieved(facts):
 
 async def test_without_datasets_the_model_gets_the_system_text_and_its_answer_passes_unchanged(facts):
     model = ScriptedModel("Use [ID:7] here")
-    turn = Turn("Hi", system="Say {knowledge}", parameters=(Parameter("city"),), has_datasets=False, keyword=True)
+    turn = Turn("Hi", system="Say {knowledge}", parameters=(Parameter("city"),), has_sources=False, keyword=True)
     delta, answer = await events_of(turn, model, facts)
     assert delta == Delta("Use [ID:7] here")
     assert (answer.text, answer.prompt, answer.retrieval.passages) == ("Use [ID:7] here", "", ())
@@ -162,10 +162,10 @@ async def test_an_answer_survives_when_matching_fails(facts, caplog):
     assert "The store is away." in caplog.text
 
 
-@pytest.mark.parametrize("has_datasets", [True, False])
-async def test_closing_the_turn_closes_the_model(has_datasets, facts):
+@pytest.mark.parametrize("has_sources", [True, False])
+async def test_closing_the_turn_closes_the_model(has_sources, facts):
     model = ScriptedModel([TextDelta("Paris"), TextDelta(" it is.")])
-    async with aclosing(chat(Turn(QUESTION, has_datasets=has_datasets), model=model, retrieve=facts)) as events:
+    async with aclosing(chat(Turn(QUESTION, has_sources=has_sources), model=model, retrieve=facts)) as events:
         async for event in events:
             if isinstance(event, Delta):
                 break

@@ -146,7 +146,7 @@ def test_otherwise_the_question_is_cut():
 
 
 def test_without_datasets_the_system_text_stays_as_it_is():
-    turn = Turn("Hi", system="Say {knowledge} and {unknown}", attachments="A file.", has_datasets=False)
+    turn = Turn("Hi", system="Say {knowledge} and {unknown}", attachments="A file.", has_sources=False)
     assert [message.content for message in compose_verbatim(turn, 8192).messages] == [
         "Say {knowledge} and {unknown}\n\nA file.",
         "Hi",
