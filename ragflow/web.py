@@ -161,6 +161,10 @@ class Server(server.Server):  # type: ignore[misc]
         log.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, number)
 
     def listen_error(self, failure: Any) -> None:
+        """Do without the admin port when it is taken: what it serves is on the first port, too."""
+        if getattr(failure.value, "port", None) == settings.ADMIN_PORT != settings.PORT:
+            log.warning("Cannot listen for the admin API: %s", failure.getErrorMessage())
+            return
         log.critical("Cannot listen: %s", failure.getErrorMessage())
         self.has_failed = True
         self.stop()
@@ -171,7 +175,7 @@ class Server(server.Server):  # type: ignore[misc]
 
     async def _drain(self) -> None:
         for listener in self.listeners:
-            listener.addCallback(lambda port: port.stopListening())
+            listener.addCallback(lambda port: port and port.stopListening())
         tasks = {protocol: details.get("application_instance") for protocol, details in self.connections.items()}
         running = {protocol: task for protocol, task in tasks.items() if task is not None and not task.done()}
         if not running:
@@ -198,14 +202,16 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
 
-    interface = settings.HOST.replace(":", r"\:")
-    web = Server(
-        application,
-        endpoints=[f"tcp:port={settings.PORT}:interface={interface}:backlog={BACKLOG}"],
-        server_name="",
-    )
+    web = Server(application, endpoints=endpoints(), server_name="")
     web.run()
     return 1 if web.has_failed else 0
+
+
+def endpoints() -> list[str]:
+    """Return where to listen, as Twisted describes it. All of it leads to the same application."""
+    ports = dict.fromkeys([settings.PORT, settings.ADMIN_PORT or settings.PORT])
+    interface = settings.HOST.replace(":", r"\:")
+    return [f"tcp:port={port}:interface={interface}:backlog={BACKLOG}" for port in ports]
 
 
 if __name__ == "__main__":

@@ -50,8 +50,16 @@ class Section:
             GIVEN.add(name)
         return (os.environ[name] if verbatim and value else value) or default
 
-    def integer(self, name: str, default: int, *, minimum: int = 0, help: str) -> int:  # noqa: A002
-        raw = self.text(name, str(default), help=help)
+    def integer(
+        self,
+        name: str,
+        default: int,
+        *,
+        minimum: int = 0,
+        shown_default: str | None = None,
+        help: str,  # noqa: A002
+    ) -> int:
+        raw = self.text(name, str(default), shown_default=shown_default, help=help)
         try:
             value = int(raw)
         except ValueError:

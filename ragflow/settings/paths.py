@@ -22,6 +22,13 @@ except OSError as error:
     raise ImproperlyConfigured(f"RAGFLOW_DATA_DIR ({DATA_DIR}) cannot be made: {error.strerror}.") from None
 HOST = _server.text("RAGFLOW_HOST", "127.0.0.1", help="Address to listen on. 0.0.0.0 makes the server public.")
 PORT = _server.integer("RAGFLOW_PORT", 9380, help="TCP port to listen on. 0 takes a free one.")
+ADMIN_PORT = _server.integer(
+    "RAGFLOW_ADMIN_PORT",
+    9381 if PORT == 9380 else 0,
+    shown_default="9381",
+    help="A second TCP port, where RAGFLOW's command line expects the admin API. It serves the same as the first. 0: "
+    "none, which is the default beside another RAGFLOW_PORT than 9380.",
+)
 THREADS = _server.integer("RAGFLOW_THREADS", 8, minimum=1, help="Threads that serve ordinary (not streaming) requests.")
 WORKERS = _server.integer("RAGFLOW_WORKERS", 2, minimum=1, help="Documents that one worker process parses at a time.")
 
