@@ -78,6 +78,16 @@ class StoreError(EngineError):
     """The document store refused or lost an operation (disk full, server away, corrupt file)."""
 
 
+class VectorsMissing(StoreError):
+    """Chunks have no vector in the space that a search asks for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Chunks of the dataset have no vectors of the embedding model that the question was asked with. Ask again; "
+            "if it stays like this, embed the dataset anew: manage.py reembed."
+        )
+
+
 class InvalidQuery(EngineError):
     """A retrieval parameter is outside its range. `field` names it."""
 

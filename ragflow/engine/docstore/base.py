@@ -1,19 +1,28 @@
 """What every document store does. The meaning of each filter and score is in FILTERS.md beside this file.
 
-A store holds chunks and one vector per chunk, grouped by dataset. Ids are opaque; whether the caller may see a
-dataset is decided before the store is asked. Methods block; the streaming half calls them through a thread.
+A store holds chunks and their vectors, grouped by dataset. Ids are opaque; whether the caller may see a dataset is
+decided before the store is asked. Methods block; the streaming half calls them through a thread.
+
+The vectors of one embedding model form a *space*, which has a number, 0 for the first. Mostly a dataset has one. While
+it changes its model, the vectors of the next space are added beside those of the current one, and every search, read
+and write says which it means; so none ever compares vectors of two models. Of the two, one number is even and one odd.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ragflow.engine.errors import StoreError
 from ragflow.engine.types import Chunk, Matrix, Vector
+
+FIRST_SPACE: Final[Mapping[str, int]] = MappingProxyType({})
+"""Vector spaces by dataset: 0 for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class SearchRequest:
     top_k: int = 1024  # nearest vectors to consider
     text_limit: int = 1024  # best text hits to consider
     only_available: bool = True
+    spaces: Mapping[str, int] = field(default_factory=dict)  # that `vector` lies in, by dataset; 0 where none is named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,16 +98,33 @@ class ChunkCount:
     tokens: int
 
 
+def checked(vectors: Matrix, count: int) -> Matrix:
+    """Return vectors as stores keep them. Raises StoreError unless there are `count`, all finite."""
+    if len(vectors) != count:
+        raise StoreError(f"{count} chunks came with {len(vectors)} vectors.")
+    rows: Matrix = np.ascontiguousarray(vectors, "<f4")
+    if not np.isfinite(rows).all():
+        raise StoreError("The embedding model returned a vector with numbers that are not finite.")
+    return rows
+
+
+class Versioned(NamedTuple):
+    """A chunk as it was read."""
+
+    chunk: Chunk
+    version: Any  # opaque; another one when the chunk has been replaced since
+
+
 class DocStore(Protocol):
     name: str  # "embedded", "elasticsearch"
     most_named_documents: int | None
     """So many document ids a search takes well: where it can, a caller names fewer to leave out. None: any number."""
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix, *, space: int = 0) -> None:
         """Write chunks with their vectors (row i belongs to chunk i), all or none, searchable on return.
 
-        A chunk whose id exists in the same document is replaced. Raises DimensionMismatch when the dataset holds
-        vectors of another length, StoreError when the write fails.
+        A chunk whose id exists in the same document is replaced; of its vectors that of `space` is left. Raises
+        DimensionMismatch when the space holds vectors of another length, StoreError when the write fails.
         """
 
     def get(self, dataset_ids: Sequence[str], chunk_id: str) -> Chunk | None:
@@ -139,7 +166,8 @@ class DocStore(Protocol):
     def search(self, request: SearchRequest) -> Candidates:
         """Return the union of the best text hits and the nearest vectors, each with both raw scores.
 
-        Raises DimensionMismatch when the query's vector has another length than those of a dataset.
+        Raises DimensionMismatch when the query's vector has another length than those of a dataset, VectorsMissing
+        when a chunk of a dataset has no vector in the space of the query's.
         """
 
     def load(self, handles: Sequence[Any]) -> list[Chunk | None]:
@@ -148,11 +176,31 @@ class DocStore(Protocol):
     def term_weights(self, dataset_ids: Sequence[str], text: str) -> dict[str, float]:
         """Return the query's analysed terms with their weight (for highlighting and matching sentences)."""
 
-    def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
+    def vectors(
+        self, dataset_ids: Sequence[str], chunk_ids: Sequence[str], *, spaces: Mapping[str, int] = FIRST_SPACE
+    ) -> dict[str, Vector]:
         """Return the stored vectors of these chunks (citations compare sentences with them).
 
         The id of a parent gives the normalised mean of its children's vectors.
         """
+
+    def lacking(self, dataset_id: str, space: int) -> Iterator[Versioned]:
+        """Yield the chunks of a dataset that have no vector in this space, which is not 0.
+
+        They are read as they are asked for, and nothing is held in between.
+        """
+
+    def count_lacking(self, dataset_id: str, space: int) -> int:
+        """Count the chunks that `lacking` would yield at this moment."""
+
+    def add_vectors(self, dataset_id: str, space: int, chunks: Sequence[Versioned], vectors: Matrix) -> int:
+        """Give chunks a vector in a space, which is not 0, beside those that they have. Return how many got one.
+
+        Those that were replaced or deleted since they were read are passed over. Raises as `upsert`.
+        """
+
+    def drop_space(self, dataset_id: str, space: int) -> None:
+        """Remove the vectors of a space, in slices. Its number must not be used again for this dataset."""
 
     def dataset_ids(self) -> set[str]:
         """Return the datasets that have chunks here (the verify command compares them with the database)."""

@@ -7,8 +7,9 @@ elastic_search.py, the connection and its errors in elastic_server.py.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -18,17 +19,28 @@ from elasticsearch.dsl.query import Bool, Query, Range, Term
 from elasticsearch.helpers import streaming_bulk
 
 from ragflow.engine.docstore.analysis import clean, name_terms, query_terms
-from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
-from ragflow.engine.docstore.elastic_index import NOT_SHOWN, Index, action_of, chunk_of, key_of
-from ragflow.engine.docstore.elastic_search import (
+from ragflow.engine.docstore.base import (
+    FIRST_SPACE,
+    Candidates,
+    ChunkCount,
+    ChunkPage,
+    SearchRequest,
+    Versioned,
+    checked,
+)
+from ragflow.engine.docstore.elastic_filters import (
     MAX_TERMS_PER_CLAUSE,
-    SCAN,
-    WINDOW,
     Body,
-    Hit,
     any_of,
     counting,
-    foreign,
+    of_other_length,
+    within,
+)
+from ragflow.engine.docstore.elastic_index import NOT_SHOWN, Index, action_of, chunk_of, key_of
+from ragflow.engine.docstore.elastic_search import (
+    SCAN,
+    WINDOW,
+    Hit,
     run,
     scan,
     search,
@@ -36,9 +48,9 @@ from ragflow.engine.docstore.elastic_search import (
     text_query,
     walk,
     weights_of,
-    within,
 )
-from ragflow.engine.docstore.elastic_server import Server, refusal, store_error
+from ragflow.engine.docstore.elastic_server import Server, is_gone, refusal, store_error
+from ragflow.engine.docstore.elastic_spaces import SLOTS, if_unchanged, in_space, no_vector, slot_of, vector_fields
 from ragflow.engine.errors import DimensionMismatch, StoreError
 from ragflow.engine.types import Chunk, Matrix, Vector
 
@@ -76,27 +88,26 @@ class ElasticDocStore:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        if len(chunks) != len(vectors):
-            raise StoreError(f"{len(chunks)} chunks came with {len(vectors)} vectors.")
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix, *, space: int = 0) -> None:
         if not chunks:
             return
-        rows = np.ascontiguousarray(vectors, np.float32)
-        if not np.isfinite(rows).all():
-            raise StoreError("The embedding model returned a vector with numbers that are not finite.")
-        actions = map(action_of, chunks, rows)
+        rows = checked(vectors, len(chunks))
+        actions = (action_of(chunk, row, space) for chunk, row in zip(chunks, rows, strict=True))
         distinct = {action["_id"]: action for action in actions}  # the same chunk twice: the last one counts
         datasets = {chunk.dataset_id for chunk in chunks}
         with self._session() as client:
-            self._index.accept(client, rows.shape[1])
-            self._refuse_other_lengths(client, sorted(datasets), rows.shape[1])
+            self._make_room(client, sorted(datasets), space, rows.shape[1])
             self._insert(client, list(distinct.values()))
 
-    def _refuse_other_lengths(self, client: Elasticsearch, dataset_ids: Sequence[str], dimension: int) -> None:
-        for hit in run(client, self._index.name, dataset_ids, foreign(dataset_ids, dimension))["hits"]["hits"]:
+    def _make_room(self, client: Elasticsearch, dataset_ids: Sequence[str], space: int, dimension: int) -> None:
+        """Prepare for vectors of this length in a space. Raises DimensionMismatch when it holds others."""
+        self._index.accept(client, space, dimension)
+        others = run(client, self._index.name, dataset_ids, of_other_length(dataset_ids, space, dimension))
+        for hit in others["hits"]["hits"]:
             raise DimensionMismatch(
                 f"The embedding model returned vectors of {dimension} numbers, but the dataset holds vectors of"
-                f" {hit['_source']['dimension']}. Parse its documents again after changing the model."
+                f" {hit['_source'][slot_of(space).dimension]}. Embed the dataset anew, or parse its documents again"
+                " after changing the model."
             )
 
     def _insert(self, client: Elasticsearch, actions: Sequence[Body]) -> None:
@@ -162,10 +173,13 @@ class ElasticDocStore:
         )
         deque(self._bulk(client, actions), maxlen=0)
 
-    def _bulk(self, client: Elasticsearch, actions: Iterable[Body]) -> Iterator[dict[str, Any]]:
+    def _bulk(
+        self, client: Elasticsearch, actions: Iterable[Body], *, conditional: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Send actions in slices, each searchable when it is through; yield their results.
 
-        What an action addresses may be gone already; any other failure raises StoreError.
+        What an action addresses may be gone already or, if they are `conditional`, be changed; any other failure raises
+        StoreError.
         """
         results = streaming_bulk(
             client,
@@ -182,7 +196,7 @@ class ElasticDocStore:
         failure: StoreError | None = None
         for done, item in results:
             (result,) = item.values()
-            if done or _is_gone(result):
+            if done or is_gone(result) or (conditional and result["status"] == HTTPStatus.CONFLICT):
                 yield result
             elif failure is None:
                 failure = refusal(result["status"], result.get("error"))
@@ -284,19 +298,76 @@ class ElasticDocStore:
             answer = run(client, self._index.name, dataset_ids, statistics(terms))
         return dict(zip(terms, weights_of(answer), strict=True))
 
-    def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
+    def vectors(
+        self, dataset_ids: Sequence[str], chunk_ids: Sequence[str], *, spaces: Mapping[str, int] = FIRST_SPACE
+    ) -> dict[str, Vector]:
+        space_of = {clean(dataset_id): spaces.get(dataset_id, 0) for dataset_id in dataset_ids}
         wanted = {clean(chunk_id) for chunk_id in chunk_ids}
         either = Bool(should=[any_of("chunk_id", wanted), any_of("parent_id", wanted)])
         filters = [any_of("dataset_id", dataset_ids), either]
-        shown = ["chunk_id", "parent_id"]
+        shown = [
+            "dataset_id",
+            "chunk_id",
+            "parent_id",
+            *(name for slot in SLOTS for name in (slot.dimension, slot.space)),
+        ]
+        fields = [f"{slot.vectors}*" for slot in SLOTS]
         sums: dict[str, Vector] = {}
         with self._session() as client:
-            for hit in scan(client, self._index.name, dataset_ids, filters, _source=shown, fields=["vector_*"]):
-                (numbers,) = hit["fields"].values()
-                vector = np.array(numbers, np.float32)
-                for identity in wanted.intersection((hit["_source"]["chunk_id"], hit["_source"]["parent_id"])):
+            for hit in scan(client, self._index.name, dataset_ids, filters, _source=shown, fields=fields):
+                source = hit["_source"]
+                space = space_of[source["dataset_id"]]
+                slot = slot_of(space)
+                if not slot.holds(source, space):
+                    continue
+                vector = np.array(hit["fields"][slot.vector(source[slot.dimension])], np.float32)
+                for identity in wanted.intersection((source["chunk_id"], source["parent_id"])):
                     sums[identity] = sums[identity] + vector if identity in sums else vector
         return {identity: vector / (np.linalg.norm(vector) or 1.0) for identity, vector in sums.items()}
+
+    # -- vectors of another model ----------------------------------------------------------------------------------
+
+    def lacking(self, dataset_id: str, space: int) -> Iterator[Versioned]:
+        shown = {"_source": {"excludes": NOT_SHOWN}, "seq_no_primary_term": True}
+        with self._session() as client:
+            for hit in scan(client, self._index.name, [dataset_id], _without(dataset_id, space), **shown):
+                replaced = hit["_source"].get(slot_of(space).dimension)  # of an earlier space's vector
+                yield Versioned(chunk_of(hit["_source"]), (if_unchanged(hit), replaced))
+
+    def count_lacking(self, dataset_id: str, space: int) -> int:
+        with self._session() as client:
+            answer = run(client, self._index.name, [dataset_id], counting(_without(dataset_id, space)))
+        return int(answer["hits"]["total"]["value"])
+
+    def add_vectors(self, dataset_id: str, space: int, chunks: Sequence[Versioned], vectors: Matrix) -> int:
+        if not chunks:
+            return 0
+        rows = checked(vectors, len(chunks))
+        actions = []
+        for chunk, row in zip(chunks, rows, strict=True):
+            unchanged, replaced = chunk.version
+            old = no_vector(space, replaced) if replaced else {}
+            actions.append(unchanged | {"routing": clean(dataset_id), "doc": old | vector_fields(space, row)})
+        with self._session() as client:
+            self._make_room(client, [dataset_id], space, rows.shape[1])
+            results = list(self._bulk(client, actions, conditional=True))
+        return sum(result.get("result") in {"updated", "noop"} for result in results)
+
+    def drop_space(self, dataset_id: str, space: int) -> None:
+        slot = slot_of(space)
+        shown = {"_source": [slot.dimension], "seq_no_primary_term": True}
+        routing = clean(dataset_id)
+        left = True
+        with self._session() as client:
+            while left:  # what others were changing comes again
+                hits = scan(client, self._index.name, [dataset_id], [*within(dataset_id), in_space(space)], **shown)
+                actions = (
+                    if_unchanged(hit) | {"routing": routing, "doc": no_vector(space, hit["_source"][slot.dimension])}
+                    for hit in hits
+                )
+                left = bool(list(self._bulk(client, actions, conditional=True)))
+
+    # -- the whole store -------------------------------------------------------------------------------------------
 
     def dataset_ids(self) -> set[str]:
         return set(self._counts("dataset_id", []))
@@ -330,6 +401,6 @@ class ElasticDocStore:
         self._server.close()
 
 
-def _is_gone(result: Body) -> bool:
-    """Say whether an action came too late for its chunk (and not for the whole index)."""
-    return result.get("result") == "not_found" or result.get("error", {}).get("type") == "document_missing_exception"
+def _without(dataset_id: str, space: int) -> list[Query]:
+    """Match the chunks of a dataset that have no vector in a space."""
+    return [*within(dataset_id), Bool(must_not=[in_space(space)])]

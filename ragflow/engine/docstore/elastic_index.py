@@ -13,6 +13,7 @@ from elasticsearch import BadRequestError, Elasticsearch, NotFoundError, dsl
 from elasticsearch.dsl import Boolean, DenseVector, Document, Double, Integer, Keyword, Mapping, MetaField, Object, Text
 
 from ragflow.engine.docstore.analysis import clean, indexed, name_terms
+from ragflow.engine.docstore.elastic_spaces import SLOTS, slot_of, vector_fields
 from ragflow.engine.errors import StoreError
 from ragflow.engine.types import Chunk, Position, Vector
 
@@ -21,7 +22,7 @@ VERSION = 1
 
 MAX_DIMENSION = 4096
 
-NOT_SHOWN = ["*_terms", "vector_*"]
+NOT_SHOWN = ["*_terms", *(f"{slot.vectors}*" for slot in SLOTS)]
 """What `chunk_of` does not read."""
 
 
@@ -54,36 +55,34 @@ class ChunkDocument(Document):
         dynamic = MetaField("strict")
 
 
-def vector_field(dimension: int) -> str:
-    return f"vector_{dimension}"
-
-
 class Index:
-    """Knows whether the index exists and which vector fields it has; makes what is missing."""
+    """Knows whether the index exists and which fields it has; makes what is missing."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._dimensions: frozenset[int] | None = None  # None: not looked at yet
+        self._fields: frozenset[str] | None = None  # None: not looked at yet
 
     def forget(self) -> None:
-        self._dimensions = None
+        self._fields = None
 
     def prepare(self, client: Elasticsearch) -> None:
         """Create the index unless it exists, and wait until it answers. Free after the first call."""
-        if self._dimensions is None:
-            self._dimensions = self._mapped(client)
+        if self._fields is None:
+            self._fields = self._mapped(client)
             client.cluster.health(index=self.name, wait_for_status="yellow", timeout="30s")
 
-    def holds(self, client: Elasticsearch, dimension: int) -> bool:
-        """Say whether any chunk can have a vector of this length."""
-        known = self._dimensions or frozenset()
-        if dimension not in known:  # another process may have added it
-            self._dimensions = known = self._mapped(client)
-        return dimension in known
+    def holds(self, client: Elasticsearch, field: str) -> bool:
+        """Say whether any chunk can have this field."""
+        known = self._fields or frozenset()
+        if field not in known:  # another process may have added it
+            self._fields = known = self._mapped(client)
+        return field in known
 
-    def accept(self, client: Elasticsearch, dimension: int) -> None:
-        """Add the field for vectors of this length unless it exists."""
-        if dimension in (self._dimensions or ()):
+    def accept(self, client: Elasticsearch, space: int, dimension: int) -> None:
+        """Add the fields for vectors of this space and length unless they exist."""
+        slot = slot_of(space)
+        needed = {slot.vector(dimension)} | ({slot.dimension, slot.space} if space else set())
+        if needed <= (self._fields or frozenset()):
             return
         if not 0 < dimension <= MAX_DIMENSION:
             raise StoreError(f"Elasticsearch holds vectors of 1 to {MAX_DIMENSION} numbers, not of {dimension}.")
@@ -91,20 +90,21 @@ class Index:
         # Flat: exact, and no graph to build while documents come in. The inner product of unit vectors is their
         # cosine and, unlike Elasticsearch's own cosine, allows the zero vector.
         mapping.field(
-            vector_field(dimension),
+            slot.vector(dimension),
             DenseVector(dims=dimension, index=True, similarity="max_inner_product", index_options={"type": "flat"}),
         )
+        if space:
+            mapping.field(slot.dimension, Integer()).field(slot.space, Integer())
         client.indices.put_mapping(index=self.name, **mapping.to_dict())
-        self._dimensions = (self._dimensions or frozenset()) | {dimension}
+        self._fields = (self._fields or frozenset()) | needed
 
-    def _mapped(self, client: Elasticsearch) -> frozenset[int]:
+    def _mapped(self, client: Elasticsearch) -> frozenset[str]:
         try:
             answer = client.indices.get_mapping(index=self.name)
         except NotFoundError:
             self._create(client)
             return frozenset()
-        fields = (name for index in answer.body.values() for name in index["mappings"].get("properties", {}))
-        return frozenset(int(name.removeprefix("vector_")) for name in fields if name.startswith("vector_"))
+        return frozenset(name for index in answer.body.values() for name in index["mappings"].get("properties", {}))
 
     def _create(self, client: Elasticsearch) -> None:
         index = dsl.Index(f"{self.name}-{VERSION}", using=client)
@@ -123,8 +123,8 @@ def key_of(dataset_id: str, document_id: str, chunk_id: str) -> str:
     return xxhash.xxh3_128_hexdigest("\0".join((dataset_id, document_id, chunk_id)).encode())
 
 
-def action_of(chunk: Chunk, vector: Vector) -> dict[str, Any]:
-    """Return the bulk action that writes a chunk in the place of any earlier state."""
+def action_of(chunk: Chunk, vector: Vector, space: int) -> dict[str, Any]:
+    """Return the bulk action that writes a chunk, with a vector in this space, in the place of any earlier state."""
     dataset_id, document_id, chunk_id = clean(chunk.dataset_id), clean(chunk.document_id), clean(chunk.id)
     name = clean(chunk.document_name)
     source = {
@@ -138,7 +138,6 @@ def action_of(chunk: Chunk, vector: Vector) -> dict[str, Any]:
         "place": -chunk.created_at if chunk.manual else chunk.order,
         "created_at": chunk.created_at,
         "tokens": chunk.token_count,
-        "dimension": len(vector),
         "name_terms": "" if chunk.manual else name_terms(name),
         "keyword_terms": indexed(clean("\n".join(chunk.keywords))),
         "question_terms": indexed(clean("\n".join(chunk.questions))),
@@ -153,7 +152,7 @@ def action_of(chunk: Chunk, vector: Vector) -> dict[str, Any]:
             "image_id": clean(chunk.image_id),
             "order": chunk.order,
         },
-        vector_field(len(vector)): vector,
+        **vector_fields(space, vector),
     }
     return {
         "_op_type": "index",

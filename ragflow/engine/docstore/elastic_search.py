@@ -1,26 +1,38 @@
-"""Queries of the Elasticsearch store: filters, paging, and the ranking search with both raw scores.
+"""Queries of the Elasticsearch store: paging, and the ranking search with both raw scores.
 
 A search is one request of several parts (msearch): the best text hits, the nearest vectors, in how many chunks each
-term occurs, and a probe for vectors of another length. Chunks that one side found and the other did not return are
-scored by that other side in a second request; where the nearest vectors cover the whole scope, there is none.
+term occurs, and a probe for chunks whose vectors are of another length or space. Chunks that one side found and the
+other did not return are scored by that other side in a second request; where the nearest vectors cover the whole
+scope, there is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from elasticsearch import Elasticsearch
-from elasticsearch.dsl.query import Bool, CombinedFields, Ids, MatchAll, Query, Term, Terms
+from elasticsearch.dsl.query import Bool, CombinedFields, Ids, MatchAll, Query, Term
 from numpy.typing import NDArray
 
 from ragflow.engine.docstore.analysis import clean, query_terms, term_weight
 from ragflow.engine.docstore.base import NOTHING, Candidates, SearchRequest
-from ragflow.engine.docstore.elastic_index import Index, key_of, vector_field
+from ragflow.engine.docstore.elastic_filters import (
+    MAX_TERMS_PER_CLAUSE,
+    Body,
+    any_of,
+    by_space,
+    incomparable,
+    within_spaces,
+)
+from ragflow.engine.docstore.elastic_index import Index, key_of
 from ragflow.engine.docstore.elastic_server import refusal
-from ragflow.engine.errors import DimensionMismatch, InvalidQuery
+from ragflow.engine.docstore.elastic_spaces import Slot, slot_of
+from ragflow.engine.errors import DimensionMismatch, InvalidQuery, VectorsMissing
 
 WINDOW = 10_000
 """Hits that Elasticsearch returns in one answer, and vectors that it considers; both are its defaults."""
@@ -37,50 +49,24 @@ FIELDS = ["name_terms^5", "keyword_terms^15", "question_terms^10", "content_term
 IDENTITY = ("dataset_id", "document_id", "chunk_id")
 """No two chunks agree in these, so sorting by them goes through all chunks once."""
 
-MAX_TERMS_PER_CLAUSE = 65_536
-
 MAX_NAMED_DOCUMENTS = 4 * MAX_TERMS_PER_CLAUSE
 """Document ids of a search at most: each is sent with every part of it."""
 
 MAX_ROUTES = 64
 """Datasets that a request names in its URL to reach only their shards; for more it asks all shards."""
 
+NEAREST = "nearest "
+"""What the names of searches for vectors begin with."""
+
 Hit = dict[str, Any]
-Body = dict[str, Any]
 
 
 # -- queries -------------------------------------------------------------------------------------------------------
 
 
-def any_of(name: str, values: Iterable[str]) -> Query:
-    """Match documents whose field has one of these values, however many there are."""
-    cleaned = [clean(value) for value in values]
-    parts = range(0, len(cleaned) or 1, MAX_TERMS_PER_CLAUSE)  # no values: one clause, which matches nothing
-    return Bool(should=[Terms(name, cleaned[start : start + MAX_TERMS_PER_CLAUSE]) for start in parts])
-
-
-def within(dataset_id: str, document_id: str | None = None) -> list[Query]:
-    """Match the chunks of a dataset or of one document."""
-    filters: list[Query] = [any_of("dataset_id", [dataset_id])]
-    if document_id is not None:
-        filters.append(any_of("document_id", [document_id]))
-    return filters
-
-
-def counting(filters: Sequence[Query]) -> Body:
-    """Search for nothing but the number of all chunks that match."""
-    return {"query": Bool(filter=list(filters)).to_dict(), "size": 0, "track_total_hits": True}
-
-
 def text_query(terms: Sequence[str]) -> Query:
     """Score as text: BM25 over all four fields as if they were one, with their weights."""
     return CombinedFields(query=" ".join(terms), fields=FIELDS, operator="or")
-
-
-def foreign(dataset_ids: Sequence[str], dimension: int) -> Body:
-    """Search for a chunk of these datasets with a vector of another length."""
-    query = Bool(filter=[any_of("dataset_id", dataset_ids)], must_not=[Term("dimension", {"value": dimension})])
-    return {"query": query.to_dict(), "size": 1, "_source": ["dimension"], "track_total_hits": False}
 
 
 def routing_of(dataset_ids: Sequence[str]) -> str | None:
@@ -204,9 +190,11 @@ class _Found:
 class _Question:
     """A search request as bodies of searches."""
 
-    def __init__(self, request: SearchRequest, *, vectors_exist: bool) -> None:
+    def __init__(self, request: SearchRequest) -> None:
         self.terms = query_terms(clean(request.text))
-        self.vector = request.vector if vectors_exist else None
+        self.vector = request.vector
+        self.spaces = by_space(request.dataset_ids, request.spaces)
+        self.slots: list[Slot] = []  # where vectors of this length can be
         self.text_limit = min(request.text_limit, TEXT_HITS)
         self.top_k = min(request.top_k, WINDOW)
         self.dataset_ids = request.dataset_ids
@@ -224,16 +212,40 @@ class _Question:
         query = Bool(must=[text_query(self.terms)], filter=filters)
         return _returning(limit) | {"query": query.to_dict()}
 
-    def nearest(self, limit: int, only: Sequence[Query] = ()) -> Body:
+    def look_for_slots(self, client: Elasticsearch, index: Index) -> None:
+        """Find out where the datasets can have vectors that compare with the question's."""
+        if self.vector is not None:
+            slots = dict.fromkeys(slot_of(space) for space in self.spaces)
+            self.slots = [slot for slot in slots if index.holds(client, slot.vector(len(self.vector)))]
+
+    def nearest(self, limit: int, only: Sequence[Query] = ()) -> dict[str, Body]:
+        """Return a search per slot, by its name; each has as many hits as all of them shall have together."""
+        return {f"{NEAREST}{slot.vectors}": self._nearest_in(slot, limit, only) for slot in self.slots}
+
+    def _nearest_in(self, slot: Slot, limit: int, only: Sequence[Query]) -> Body:
         assert self.vector is not None
+        spaces = {space: ids for space, ids in self.spaces.items() if slot_of(space) is slot}
         knn = {
-            "field": vector_field(len(self.vector)),
+            "field": slot.vector(len(self.vector)),
             "query_vector": self.vector.tolist(),
             "k": limit,
             "num_candidates": limit,
-            "filter": [query.to_dict() for query in (*self._scope, *only)],
+            "filter": [query.to_dict() for query in (*self._scope, within_spaces(spaces), *only)],
         }
         return _returning(limit) | {"knn": knn}
+
+    def not_comparable(self, hit: Hit) -> Exception:
+        """Return the error for a chunk that `incomparable` found."""
+        assert self.vector is not None
+        source = hit["_source"]
+        space = next(space for space, ids in self.spaces.items() if source["dataset_id"] in ids)
+        slot = slot_of(space)
+        if not slot.holds(source, space):
+            return VectorsMissing()
+        return DimensionMismatch(
+            f"The question's vector has {len(self.vector)} numbers, those of the dataset {source[slot.dimension]}."
+            " The dataset was made with another embedding model."
+        )
 
 
 def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candidates:
@@ -241,31 +253,27 @@ def search(client: Elasticsearch, index: Index, request: SearchRequest) -> Candi
     if not request.dataset_ids or request.document_ids == ():
         return NOTHING
     _require_few_documents(request)
-    dimension = None if request.vector is None else len(request.vector)
-    question = _Question(request, vectors_exist=dimension is not None and index.holds(client, dimension))
+    question = _Question(request)
+    question.look_for_slots(client, index)
     searches: dict[str, Body] = {}
-    if dimension is not None:
-        searches["foreign"] = foreign(request.dataset_ids, dimension)
+    if question.vector is not None:
+        searches["incomparable"] = incomparable(question.spaces, len(question.vector))
     if question.terms:
         searches["statistics"] = statistics(question.terms)
         searches["text"] = question.text(question.text_limit)
-    if question.vector is not None:
-        searches["nearest"] = question.nearest(question.top_k)
+    searches |= question.nearest(question.top_k)
     if not searches:
         return NOTHING
     answers = run_all(client, index.name, request.dataset_ids, searches)
-    for hit in _hits(answers, "foreign"):
-        raise DimensionMismatch(
-            f"The question's vector has {dimension} numbers, those of the dataset {hit['_source']['dimension']}."
-            " The dataset was made with another embedding model."
-        )
+    for hit in _hits(answers, "incomparable"):
+        raise question.not_comparable(hit)
 
     found = _Found()
     found.add_text(_hits(answers, "text"))
-    found.add_vectors(_hits(answers, "nearest"))
+    found.add_vectors(_nearest(answers, question.top_k))
     _complete(client, index.name, question, found)
     weights = weights_of(answers["statistics"]) if question.terms else []
-    return _candidates(found, request.dataset_ids, weights, scored_by_vector=question.vector is not None)
+    return _candidates(found, request.dataset_ids, weights, scored_by_vector=bool(question.slots))
 
 
 def _require_few_documents(request: SearchRequest) -> None:
@@ -281,15 +289,15 @@ def _require_few_documents(request: SearchRequest) -> None:
 def _complete(client: Elasticsearch, index: str, question: _Question, found: _Found) -> None:
     """Get the score that each side owes for chunks that only the other side returned."""
     searches: dict[str, Body] = {}
-    if question.vector is not None and (only_text := found.bm25.keys() - found.cosine.keys()):
-        searches["nearest"] = question.nearest(len(only_text), only=[_these(only_text)])
+    if question.slots and (only_text := found.bm25.keys() - found.cosine.keys()):
+        searches |= question.nearest(len(only_text), only=[_these(only_text)])
     text_was_cut = bool(found.bm25) and len(found.bm25) == question.text_limit
     if text_was_cut and (only_vector := found.cosine.keys() - found.bm25.keys()):
         searches["text"] = question.text(len(only_vector), only=[_these(only_vector)])
     if searches:
         answers = run_all(client, index, question.dataset_ids, searches)
         found.add_text(_hits(answers, "text"))
-        found.add_vectors(_hits(answers, "nearest"))
+        found.add_vectors(_nearest(answers))
 
 
 def _candidates(
@@ -345,6 +353,12 @@ def _returning(limit: int) -> Body:
 def _hits(answers: Mapping[str, Body], name: str) -> list[Hit]:
     hits: list[Hit] = answers[name]["hits"]["hits"] if name in answers else []
     return hits
+
+
+def _nearest(answers: Mapping[str, Body], limit: int | None = None) -> list[Hit]:
+    """Return the hits of all searches for vectors, the best `limit` of them."""
+    hits = [hit for name in answers if name.startswith(NEAREST) for hit in _hits(answers, name)]
+    return hits if limit is None else nlargest(limit, hits, key=itemgetter("_score"))
 
 
 def _cosine(score: float) -> float:

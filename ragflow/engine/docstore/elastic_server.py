@@ -125,3 +125,8 @@ def refusal(status: int, details: object) -> StoreError:
         return StoreError(sentence)
     reason = causes[-1].get("reason") or f"status {status}"
     return StoreError(f"Elasticsearch refused the request: {str(reason)[:300]}")
+
+
+def is_gone(result: Mapping[str, Any]) -> bool:
+    """Say whether an action came too late for its chunk (and not for the whole index)."""
+    return result.get("result") == "not_found" or result.get("error", {}).get("type") == "document_missing_exception"

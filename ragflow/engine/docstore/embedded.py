@@ -9,14 +9,23 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ragflow.engine.docstore import embedded_spaces as spaces_of
 from ragflow.engine.docstore.analysis import clean, name_terms, query_terms, term_weight
-from ragflow.engine.docstore.base import Candidates, ChunkCount, ChunkPage, SearchRequest
+from ragflow.engine.docstore.base import (
+    FIRST_SPACE,
+    Candidates,
+    ChunkCount,
+    ChunkPage,
+    SearchRequest,
+    Versioned,
+    checked,
+)
 from ragflow.engine.docstore.embedded_cache import VectorCache
 from ragflow.engine.docstore.embedded_file import StoreFile, call_after_fork
 from ragflow.engine.docstore.embedded_rows import (
@@ -27,18 +36,17 @@ from ragflow.engine.docstore.embedded_rows import (
     delete_rows,
     entry_of,
     find_chunks,
-    find_dataset,
-    find_datasets,
     find_document,
     find_vectors,
     forget_empty_document,
     json_list,
+    load_chunks,
     mark_changed,
     matching_chunks,
     write_chunks,
 )
 from ragflow.engine.docstore.embedded_search import TermStatistics, search
-from ragflow.engine.errors import StoreError
+from ragflow.engine.docstore.embedded_spaces import find_dataset, find_datasets, ready_dataset
 from ragflow.engine.types import Chunk, Matrix, Vector
 
 SLICE = 200
@@ -67,25 +75,23 @@ class EmbeddedDocStore:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        if len(chunks) != len(vectors):
-            raise StoreError(f"{len(chunks)} chunks came with {len(vectors)} vectors.")
+    def upsert(self, chunks: Sequence[Chunk], vectors: Matrix, *, space: int = 0) -> None:
         if not chunks:
             return
-        rows = np.ascontiguousarray(vectors, "<f4")
-        if not np.isfinite(rows).all():
-            raise StoreError("The embedding model returned a vector with numbers that are not finite.")
+        rows = checked(vectors, len(chunks))
         by_dataset: dict[str, dict[tuple[str, str], Entry]] = {}
         for chunk, row in zip(chunks, rows, strict=True):
             entries = by_dataset.setdefault(chunk.dataset_id, {})
             entries[chunk.document_id, chunk.id] = entry_of(chunk, row)  # the same chunk twice: the last one counts
         with self._file.write() as connection:
             for dataset_id, entries in by_dataset.items():
-                write_chunks(connection, dataset_id, list(entries.values()), rows.shape[1])
+                dataset = ready_dataset(connection, dataset_id, space, rows.shape[1])
+                write_chunks(connection, dataset, list(entries.values()))
 
     def still_available(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> set[str]:
         with self._file.read() as connection:
-            return {chunk_id for chunk_id, _ in find_vectors(connection, dataset_ids, chunk_ids, only_available=True)}
+            first = dict.fromkeys(dataset_ids, 0)
+            return {chunk_id for chunk_id, _ in find_vectors(connection, first, chunk_ids, only_available=True)}
 
     def available_ids(self, dataset_id: str, document_id: str) -> set[str]:
         with self._file.read() as connection:
@@ -255,17 +261,13 @@ class EmbeddedDocStore:
 
     def search(self, request: SearchRequest) -> Candidates:
         with self._turns, self._file.read() as connection:
-            datasets = find_datasets(connection, request.dataset_ids)
+            datasets = find_datasets(connection, request.dataset_ids, request.spaces)
             return search(connection, self._cache, self._statistics, datasets, request)
 
     def load(self, handles: Sequence[Any]) -> list[Chunk | None]:
         rids = [int(handle) for handle in handles]
         with self._turns, self._file.read() as connection:
-            rows = connection.execute(
-                f"{CHUNK} WHERE chunk.rid IN (SELECT value FROM json_each(?))",  # noqa: S608 - constants
-                (str(rids),),
-            ).fetchall()
-        chunks = {row[0]: chunk_of(row) for row in rows}
+            chunks = load_chunks(connection, rids)
         return [chunks.get(rid) for rid in rids]
 
     def term_weights(self, dataset_ids: Sequence[str], text: str) -> dict[str, float]:
@@ -274,14 +276,62 @@ class EmbeddedDocStore:
             total, counts = self._statistics.read(connection, terms)
         return {term: term_weight(total, count) for term, count in zip(terms, counts, strict=True)}
 
-    def vectors(self, dataset_ids: Sequence[str], chunk_ids: Sequence[str]) -> dict[str, Vector]:
+    def vectors(
+        self, dataset_ids: Sequence[str], chunk_ids: Sequence[str], *, spaces: Mapping[str, int] = FIRST_SPACE
+    ) -> dict[str, Vector]:
+        places = {dataset_id: spaces.get(dataset_id, 0) for dataset_id in dataset_ids}
         with self._file.read() as connection:
-            rows = find_vectors(connection, dataset_ids, chunk_ids)
+            rows = find_vectors(connection, places, chunk_ids)
         sums: dict[str, Vector] = {}
         for chunk_id, blob in rows:
+            if not blob:
+                continue
             vector = np.frombuffer(blob, "<f4").astype(np.float32)
             sums[chunk_id] = sums[chunk_id] + vector if chunk_id in sums else vector
         return {chunk_id: vector / (np.linalg.norm(vector) or 1.0) for chunk_id, vector in sums.items()}
+
+    # -- vectors of another model ----------------------------------------------------------------------------------
+
+    def lacking(self, dataset_id: str, space: int) -> Iterator[Versioned]:
+        after = -1
+        while True:
+            with self._file.read() as connection:
+                if (dataset := find_dataset(connection, dataset_id, space)) is None:
+                    return
+                found = dict(spaces_of.lacking(connection, dataset, after=max(after, dataset.first_rid), limit=SLICE))
+                chunks = load_chunks(connection, list(found))
+            yield from (Versioned(chunks[rid], version) for rid, version in found.items())
+            if len(found) < SLICE:
+                return
+            after = max(found)
+
+    def count_lacking(self, dataset_id: str, space: int) -> int:
+        with self._file.read() as connection:
+            dataset = find_dataset(connection, dataset_id, space)
+            return 0 if dataset is None else spaces_of.count_lacking(connection, dataset)
+
+    def add_vectors(self, dataset_id: str, space: int, chunks: Sequence[Versioned], vectors: Matrix) -> int:
+        if not chunks:
+            return 0
+        rows = checked(vectors, len(chunks))
+        versions = [(chunk.version, row.tobytes()) for chunk, row in zip(chunks, rows, strict=True)]
+        with self._file.write() as connection:
+            if find_dataset(connection, dataset_id) is None:
+                return 0
+            dataset = ready_dataset(connection, dataset_id, space, rows.shape[1])
+            return spaces_of.add_vectors(connection, dataset, versions)
+
+    def drop_space(self, dataset_id: str, space: int) -> None:
+        with self._file.write() as connection:
+            if (dataset := find_dataset(connection, dataset_id, space)) is None:
+                return
+            spaces_of.forget_space(connection, dataset)
+        after: int | None = dataset.first_rid
+        while after is not None:
+            with self._file.write() as connection:
+                after = spaces_of.drop_vectors(connection, dataset, after=after, limit=SLICE)
+
+    # -- the whole store -------------------------------------------------------------------------------------------
 
     def dataset_ids(self) -> set[str]:
         with self._file.read() as connection:

@@ -19,13 +19,20 @@ ROWS_PER_DATASET = 1 << 32
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetRow:
-    """A dataset as the current snapshot has it; see the table `dataset`."""
+    """A dataset as the current snapshot has it in one of its vector spaces; see the tables `dataset` and `space`."""
 
     no: int
-    dimension: int
+    dimension: int  # of the space; 0: it does not exist
     chunks: int
     next: int
     changed: int
+    space: int
+    space_changed: int
+
+    @property
+    def state(self) -> int:
+        """Grows with every change of existing chunks and of their vectors in the space."""
+        return self.changed + self.space_changed
 
     @property
     def first_rid(self) -> int:
@@ -44,7 +51,7 @@ class Columns:
     document: NDArray[np.int64]  # index into `documents`
     parent: NDArray[np.int64]
     available: NDArray[np.bool_]
-    vectors: Matrix
+    vectors: Matrix  # a row of NaN: the chunk has no vector
     documents: tuple[tuple[str, str], ...]  # (id, name)
 
     def __len__(self) -> int:
@@ -82,7 +89,18 @@ class Columns:
 
 
 _Row = tuple[int, int, int, int, bytes | None]
-"""rid, document number, parent, available, vector; see the table `vector`."""
+"""rid, document number, parent, available, vector (empty: it has none, None: not read); see the table `vector`."""
+
+_IN_FIRST_SPACE = """
+    SELECT rid, document_no, parent, available, CASE WHEN rid >= :known OR stamp > :seen THEN vector END
+    FROM vector WHERE rid >= :start AND rid < :end ORDER BY rid
+"""
+_IN_OTHER_SPACE = """
+    SELECT vector.rid, document_no, parent, available,
+        CASE WHEN vector.rid >= :known OR own.rid IS NULL OR own.stamp > :seen THEN coalesce(own.vector, x'') END
+    FROM vector LEFT JOIN space_vector AS own ON own.rid = vector.rid AND own.space = :space
+    WHERE vector.rid >= :start AND vector.rid < :end ORDER BY vector.rid
+"""
 
 
 class _Shelf:
@@ -96,7 +114,7 @@ class _Shelf:
         self._clear(row)
 
     def _clear(self, row: DatasetRow) -> None:
-        self._changed = row.changed
+        self._state = row.state
         self._end_rid = row.first_rid  # rows below this one are in memory
         self._rows = 0
         self._room = Columns.empty(_with_room(row.chunks), row.dimension)
@@ -110,9 +128,9 @@ class _Shelf:
     def columns(self, connection: sqlite3.Connection, row: DatasetRow) -> Columns:
         """Return the columns as of the snapshot of this connection, reading only what memory does not hold."""
         with self.lock:
-            if row.changed < self._changed:  # this snapshot is older than the memory: leave that alone
+            if row.state < self._state:  # this snapshot is older than the memory: leave that alone
                 return _Shelf(row).columns(connection, row)
-            if row.changed > self._changed:
+            if row.state > self._state:
                 self._rebuild(connection, row)
             elif row.end_rid > self._end_rid:
                 self._append(connection, row)
@@ -122,7 +140,7 @@ class _Shelf:
             return self._room.part(0, rows, self._documents)
 
     def _append(self, connection: sqlite3.Connection, row: DatasetRow) -> None:
-        found = _read(connection, row, start=self._end_rid, known=self._end_rid, seen=self._changed)
+        found = _read(connection, row, start=self._end_rid, known=self._end_rid, seen=self._state)
         start, end = self._rows, self._rows + len(found)
         if end > len(self._room):
             grown = Columns.empty(_with_room(end), row.dimension)
@@ -136,17 +154,17 @@ class _Shelf:
         """Read everything but the vectors that are in memory and still right: they are by far the most bytes."""
         if row.dimension != self._room.vectors.shape[1]:
             self._clear(row)
-        found = _read(connection, row, start=row.first_rid, known=self._end_rid, seen=self._changed)
+        found = _read(connection, row, start=row.first_rid, known=self._end_rid, seen=self._state)
         kept = self._room.part(0, self._rows, ())
         room = Columns.empty(_with_room(len(found)), row.dimension)
         self._document_index, self._documents = {}, ()
         self._learn_documents(connection, found)
         self._fill(room.part(0, len(found), ()), found, kept)
         self._room, self._rows = room, len(found)
-        self._changed, self._end_rid = row.changed, row.end_rid
+        self._state, self._end_rid = row.state, row.end_rid
 
     def _fill(self, room: Columns, found: Sequence[_Row], kept: Columns | None) -> None:
-        """Write rows into memory; a row without vector takes the one that `kept` has."""
+        """Write rows into memory; a row whose vector was not read takes the one that `kept` has."""
         if not found:
             return
         rids, document_nos, parents, available, blobs = zip(*found, strict=True)
@@ -154,9 +172,13 @@ class _Shelf:
         room.document[:] = [self._document_index[no] for no in document_nos]
         room.parent[:] = parents
         room.available[:] = available
+        dimension = room.vectors.shape[1]
+        if not dimension:
+            return
         read = np.array([blob is not None for blob in blobs], np.bool_)
-        vectors = np.frombuffer(b"".join(filter(None, blobs)), "<f4")
-        room.vectors[read] = vectors.reshape(-1, room.vectors.shape[1]) if len(vectors) else 0.0
+        absent = np.full(dimension, np.nan, "<f4").tobytes()
+        vectors = np.frombuffer(b"".join(blob or absent for blob in blobs if blob is not None), "<f4")
+        room.vectors[read] = vectors.reshape(-1, dimension)
         if kept is not None and not read.all():
             room.vectors[~read] = kept.vectors[np.searchsorted(kept.rids, room.rids[~read])]
 
@@ -173,14 +195,11 @@ class _Shelf:
 
 
 def _read(connection: sqlite3.Connection, row: DatasetRow, *, start: int, known: int, seen: int) -> list[_Row]:
-    """Return the rows from rowid `start` on. No vector for those below `known` not rewritten since change `seen`."""
-    return connection.execute(
-        """
-        SELECT rid, document_no, parent, available, CASE WHEN rid >= ? OR stamp > ? THEN vector END
-        FROM vector WHERE rid >= ? AND rid < ? ORDER BY rid
-        """,
-        (known, seen, start, row.end_rid),
-    ).fetchall()
+    """Return the rows from rowid `start` on. No vector for those below `known` not rewritten since state `seen`."""
+    bounds = {"known": known, "seen": seen, "start": start, "end": row.end_rid}
+    if row.space:
+        return connection.execute(_IN_OTHER_SPACE, bounds | {"space": row.space}).fetchall()
+    return connection.execute(_IN_FIRST_SPACE, bounds).fetchall()
 
 
 def _with_room(rows: int) -> int:
@@ -191,7 +210,7 @@ def _with_room(rows: int) -> int:
 class VectorCache:
     """Shelves of datasets, least recently used dropped first when they pass `limit` bytes together.
 
-    The dataset just searched always stays, even when it is larger than the limit.
+    The dataset just searched always stays, even when it is larger than the limit; of its vector spaces only that one.
     """
 
     def __init__(self, limit: int) -> None:
@@ -201,13 +220,14 @@ class VectorCache:
 
     def clear(self) -> None:
         self._lock = threading.Lock()
-        self._shelves: OrderedDict[int, _Shelf] = OrderedDict()
+        self._shelves: OrderedDict[int, tuple[int, _Shelf]] = OrderedDict()  # by dataset, each with its space
 
     def columns(self, connection: sqlite3.Connection, row: DatasetRow) -> Columns:
         with self._lock:
-            shelf = self._shelves.get(row.no)
-            if shelf is None:
-                shelf = self._shelves[row.no] = _Shelf(row)
+            space, shelf = self._shelves.get(row.no) or (row.space, _Shelf(row))
+            if space != row.space:
+                shelf = _Shelf(row)
+            self._shelves[row.no] = row.space, shelf
             self._shelves.move_to_end(row.no)
         columns = shelf.columns(connection, row)
         self._trim()
@@ -219,7 +239,7 @@ class VectorCache:
 
     def _trim(self) -> None:
         with self._lock:
-            size = sum(shelf.size for shelf in self._shelves.values())
+            size = sum(shelf.size for _, shelf in self._shelves.values())
             while size > self._limit and len(self._shelves) > 1:
-                _, shelf = self._shelves.popitem(last=False)
+                _, (_, shelf) = self._shelves.popitem(last=False)
                 size -= shelf.size

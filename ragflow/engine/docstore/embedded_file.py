@@ -13,11 +13,10 @@ from pathlib import Path
 
 from ragflow.engine.errors import StoreError
 
-SCHEMA_VERSION = 1
 LOCK_TIMEOUT = 30.0  # seconds a writer waits for the writer before it
 WAL_LIMIT = 64 * 1024 * 1024  # bytes of write-ahead log above which a write folds it back into the file
 
-SCHEMA = """
+FIRST_SCHEMA = """
 -- One row: counts every write that changes searchable text, and the chunks of the whole store.
 CREATE TABLE state (revision INTEGER NOT NULL, chunks INTEGER NOT NULL);
 INSERT INTO state VALUES (0, 0);
@@ -101,6 +100,29 @@ AFTER UPDATE OF name_terms, keyword_terms, question_terms, content_terms ON chun
     VALUES (new.rid, new.name_terms, new.keyword_terms, new.question_terms, new.content_terms);
 END;
 """
+
+SPACES_SCHEMA = """
+-- Of vector space 0 the table `dataset` has the dimension (0 when it was dropped) and `vector` the vectors (empty where
+-- a chunk has none); all other spaces are here. `changed` counts the changes of a space beyond those of its dataset;
+-- `stamp` is the sum of both when the vector was last overwritten.
+CREATE TABLE space (
+    dataset_no INTEGER NOT NULL REFERENCES dataset (no) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    dimension INTEGER NOT NULL,
+    changed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (dataset_no, number)
+);
+CREATE TABLE space_vector (
+    rid INTEGER NOT NULL REFERENCES chunk (rid) ON DELETE CASCADE,
+    space INTEGER NOT NULL,
+    stamp INTEGER NOT NULL,
+    vector BLOB NOT NULL,
+    PRIMARY KEY (rid, space)
+);
+"""
+
+SCHEMAS = (FIRST_SCHEMA, SPACES_SCHEMA)
+"""What each version of the file adds to the one before. An older file is brought up to date when it is opened."""
 
 # What SQLite's error classes mean to the person who runs the store.
 SENTENCES = {
@@ -228,8 +250,8 @@ class StoreFile:
         raw.execute(
             "PRAGMA secure_delete = OFF"
         ).fetchall()  # some builds of SQLite overwrite freed pages: another tenth
-        if _version(raw) != SCHEMA_VERSION:
-            _create(raw)
+        if _version(raw) != len(SCHEMAS):
+            _bring_up_to_date(raw)
         return connection
 
     def _fold_wal(self, connection: sqlite3.Connection) -> None:
@@ -264,16 +286,16 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _version(connection)
-        if version > SCHEMA_VERSION:
+        if version > len(SCHEMAS):
             raise StoreError("The document store's file was written by a newer version of this program.")
-        if version < SCHEMA_VERSION:  # not created meanwhile by another process
-            for statement in _statements(SCHEMA):
+        for schema in SCHEMAS[version:]:  # none, if another process did it meanwhile
+            for statement in _statements(schema):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,7 +17,7 @@ from ragflow.engine.docstore.analysis import clean, indexed, name_terms
 from ragflow.engine.docstore.base import ChunkCount, ChunkPage
 from ragflow.engine.docstore.embedded_cache import ROWS_PER_DATASET, DatasetRow
 from ragflow.engine.docstore.embedded_search import BM25
-from ragflow.engine.errors import DimensionMismatch
+from ragflow.engine.docstore.embedded_spaces import write_vectors
 from ragflow.engine.types import Chunk, Position, Vector
 
 CHUNK = """
@@ -111,20 +111,10 @@ def chunk_of(row: Sequence[Any]) -> Chunk:
     )
 
 
-def find_datasets(connection: sqlite3.Connection, dataset_ids: Sequence[str]) -> list[tuple[int, DatasetRow]]:
-    """Return those of these datasets that exist, each with its first place in the list, ordered by number."""
-    found: dict[int, tuple[int, DatasetRow]] = {}
-    for index, dataset_id in enumerate(dataset_ids):
-        if (row := find_dataset(connection, dataset_id)) is not None:
-            found.setdefault(row.no, (index, row))
-    return [found[no] for no in sorted(found)]
-
-
-def find_dataset(connection: sqlite3.Connection, dataset_id: str) -> DatasetRow | None:
-    row = connection.execute(
-        "SELECT no, dimension, chunks, next, changed FROM dataset WHERE id = ?", (clean(dataset_id),)
-    ).fetchone()
-    return DatasetRow(*row) if row else None
+def load_chunks(connection: sqlite3.Connection, rids: Sequence[int]) -> dict[int, Chunk]:
+    """Return those of these chunks that exist, by rowid."""
+    rows = connection.execute(f"{CHUNK} WHERE chunk.rid IN (SELECT value FROM json_each(?))", (str(list(rids)),))  # noqa: S608
+    return {row[0]: chunk_of(row) for row in rows}
 
 
 def find_document(connection: sqlite3.Connection, dataset_id: str, document_id: str) -> tuple[int, int] | None:
@@ -153,12 +143,15 @@ def find_chunks(connection: sqlite3.Connection, document_no: int, chunk_ids: Ite
 
 def find_vectors(
     connection: sqlite3.Connection,
-    dataset_ids: Iterable[str],
+    spaces: Mapping[str, int],
     chunk_ids: Iterable[str],
     *,
     only_available: bool = False,
 ) -> list[tuple[str, bytes]]:
-    """Return (id, vector) of these chunks; for the id of a parent one row per child."""
+    """Return (id, vector) of these chunks; for the id of a parent one row per child.
+
+    `spaces` names the datasets, each with its vector space; without a vector there, that is empty.
+    """
     return connection.execute(
         """
         WITH wanted AS (SELECT value AS id FROM json_each(:ids)), found AS (
@@ -167,12 +160,17 @@ def find_vectors(
             SELECT wanted.id, chunk.rid, chunk.document_no FROM wanted
             CROSS JOIN chunk ON chunk.parent_id = wanted.id AND chunk.parent_id <> ''
         )
-        SELECT found.id, vector.vector FROM found
+        SELECT found.id, CASE WHEN place.value = 0 THEN vector.vector ELSE coalesce(own.vector, x'') END FROM found
         JOIN document ON document.no = found.document_no JOIN dataset ON dataset.no = document.dataset_no
+        JOIN json_each(:spaces) AS place ON place.key = dataset.id
         JOIN vector ON vector.rid = found.rid AND vector.available >= :available
-        WHERE dataset.id IN (SELECT value FROM json_each(:datasets))
+        LEFT JOIN space_vector AS own ON own.rid = found.rid AND own.space = place.value
         """,
-        {"ids": json_list(chunk_ids), "datasets": json_list(dataset_ids), "available": only_available},
+        {
+            "ids": json_list(chunk_ids),
+            "spaces": json.dumps({clean(dataset_id): space for dataset_id, space in spaces.items()}),
+            "available": only_available,
+        },
     ).fetchall()
 
 
@@ -181,16 +179,16 @@ def mark_changed(connection: sqlite3.Connection, dataset_no: int) -> None:
     connection.execute("UPDATE dataset SET changed = changed + 1 WHERE no = ?", (dataset_no,))
 
 
-def write_chunks(connection: sqlite3.Connection, dataset_id: str, entries: Sequence[Entry], dimension: int) -> None:
-    """Insert or replace chunks of one dataset. No chunk may occur twice."""
-    dataset = _ready_dataset(connection, dataset_id, dimension)
+def write_chunks(connection: sqlite3.Connection, dataset: DatasetRow, entries: Sequence[Entry]) -> None:
+    """Insert or replace chunks of one dataset, with their vectors in its space. No chunk may occur twice."""
     by_document: dict[str, list[Entry]] = {}
     for entry in entries:
         by_document.setdefault(entry.chunk.document_id, []).append(entry)
 
     inserts: list[tuple[Any, ...]] = []
     updates: list[tuple[Any, ...]] = []
-    vectors: list[tuple[Any, ...]] = []
+    rows: list[tuple[Any, ...]] = []
+    vectors: list[tuple[int, int, bytes]] = []
     renamed = False
     for document_id, members in by_document.items():
         name = members[-1].chunk.document_name
@@ -199,17 +197,21 @@ def write_chunks(connection: sqlite3.Connection, dataset_id: str, entries: Seque
         existing = {} if old_name is None else _existing(connection, document_no, members)
         for entry in members:
             rid = existing.get(entry.values[0])
-            stamp = 0 if rid is None else dataset.changed + 1
+            is_new = rid is None
             if rid is None:
                 rid = dataset.end_rid + len(inserts)
                 inserts.append((document_no, *entry.values, rid))
             else:
                 updates.append((document_no, *entry.values, rid))
-            vectors.append((rid, document_no, entry.parent, entry.chunk.available, stamp, entry.vector))
+            stamp, own = (0, 0) if is_new else (dataset.changed + 1, dataset.state + 1)
+            first = b"" if dataset.space else entry.vector
+            rows.append((rid, document_no, entry.parent, entry.chunk.available, stamp, first))
+            vectors.append((rid, own, entry.vector))
     connection.executemany(_INSERT_CHUNK, inserts)
     connection.executemany(_INDEX_CHUNK, [(*insert[_TERMS], insert[-1]) for insert in inserts])
     connection.executemany(_UPDATE_CHUNK, updates)
-    connection.executemany(_WRITE_VECTOR, vectors)
+    connection.executemany(_WRITE_VECTOR, rows)
+    write_vectors(connection, dataset.space, vectors)
     connection.execute(
         "UPDATE dataset SET chunks = chunks + ?, next = next + ?, changed = changed + ? WHERE no = ?",
         (len(inserts), len(inserts), bool(updates) or renamed, dataset.no),
@@ -263,26 +265,6 @@ def matching_chunks(
         (*arguments, *window),
     ).fetchall()
     return ChunkPage(tuple(map(chunk_of, rows)), total)
-
-
-def _ready_dataset(connection: sqlite3.Connection, dataset_id: str, dimension: int) -> DatasetRow:
-    """Return the dataset, created if need be. An empty one may take vectors of another length."""
-    connection.execute(
-        """
-        INSERT INTO dataset (id, dimension) VALUES (?, ?)
-        ON CONFLICT (id) DO UPDATE SET dimension = excluded.dimension, changed = changed + 1
-        WHERE chunks = 0 AND dimension <> excluded.dimension
-        """,
-        (clean(dataset_id), dimension),
-    )
-    dataset = find_dataset(connection, dataset_id)
-    assert dataset is not None
-    if dataset.dimension != dimension:
-        raise DimensionMismatch(
-            f"The embedding model returned vectors of {dimension} numbers, but the dataset holds vectors of"
-            f" {dataset.dimension}. Parse its documents again after changing the model."
-        )
-    return dataset
 
 
 def _ready_document(

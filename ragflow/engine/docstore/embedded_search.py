@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ragflow.engine.docstore.analysis import query_terms, term_weight
 from ragflow.engine.docstore.base import NOTHING, Candidates, SearchRequest
 from ragflow.engine.docstore.embedded_cache import ROWS_PER_DATASET, Columns, DatasetRow, VectorCache
-from ragflow.engine.errors import DimensionMismatch
+from ragflow.engine.errors import DimensionMismatch, VectorsMissing
 
 BM25 = "bm25(text, 5, 15, 10, 1)"
 """Column weights of name, keywords, questions and content: 10 : 30 : 20 : 2, as the contract boosts them."""
@@ -195,14 +195,18 @@ def _scope(
 def _cosine(columns: Columns, request: SearchRequest) -> Cosines:
     if request.vector is None:
         return np.zeros(len(columns), np.float32)
-    if len(columns) and len(request.vector) != columns.vectors.shape[1]:
+    if not len(columns):
+        return np.zeros(0, np.float32)
+    if not columns.vectors.shape[1]:
+        raise VectorsMissing
+    if len(request.vector) != columns.vectors.shape[1]:
         raise DimensionMismatch(
             f"The question's vector has {len(request.vector)} numbers, those of the dataset {columns.vectors.shape[1]}."
             " The dataset was made with another embedding model."
         )
-    if not len(columns):
-        return np.zeros(0, np.float32)
     cosine: Cosines = columns.vectors @ request.vector
+    if np.isnan(cosine.sum()):
+        raise VectorsMissing
     return cosine
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ragflow.engine.docstore.base import Candidates, ChunkCount, DocStore, SearchRequest
-from ragflow.engine.errors import DimensionMismatch
+from ragflow.engine.errors import DimensionMismatch, StoreError, VectorsMissing
 from ragflow.engine.ids import chunk_id
 from ragflow.engine.types import Chunk, Matrix, Position, Vector
 
@@ -41,6 +41,16 @@ def units(count: int, dimension: int = DIMENSION) -> Matrix:
 
 def put(store: DocStore, *chunks: Chunk) -> None:
     store.upsert(chunks, units(len(chunks)))
+
+
+def fill(store: DocStore, space: int, *, dimension: int = DIMENSION, seed: int = 0, dataset: str = "data") -> set[str]:
+    """Give all chunks that lack one a vector in a space; return their contents. "one" and "two" come in this order."""
+    lacking = sorted(store.lacking(dataset, space), key=lambda item: item.chunk.content)
+    vectors = np.stack([unit(seed + n, dimension) for n in range(len(lacking))])
+    for start in range(0, len(lacking), 100):
+        part = slice(start, start + 100)
+        assert store.add_vectors(dataset, space, lacking[part], vectors[part]) == len(lacking[part])
+    return {item.chunk.content for item in lacking}
 
 
 def ask(store: DocStore, text: str = "", vector: Vector | None = None, **fields: object) -> Candidates:
@@ -506,3 +516,124 @@ class DocStoreConformance:
         put(store, make("text"))
         store.close()
         assert found(store, "text", unit(0)) == {"text"}
+
+    # -- vector spaces ---------------------------------------------------------------------------------------------
+
+    def test_vectors_of_another_space_lie_beside(self, store: DocStore) -> None:
+        put(store, make("one"), make("two", document="doc2"), make("elsewhere", dataset="other"))
+        assert fill(store, 1, dimension=4) == {"one", "two"}
+        for space, dimension in ((0, DIMENSION), (1, 4)):
+            vector = unit(1, dimension)
+            candidates = ask(store, "", vector, spaces={"data": space})
+            assert by_content(store, candidates, candidates.cosine)["two"] == pytest.approx(1.0, abs=1e-5)
+            with pytest.raises(DimensionMismatch):
+                ask(store, "", unit(0, 12 - dimension), spaces={"data": space})
+        assert len(store.vectors(["data"], [make("one").id], spaces={"data": 1})[make("one").id]) == 4
+        assert len(store.vectors(["data"], [make("one").id])[make("one").id]) == DIMENSION
+
+    def test_spaces_of_equal_dimension_are_not_mixed(self, store: DocStore) -> None:
+        put(store, make("one"), make("two"))
+        for space in (1, 2, 3):
+            fill(store, space, seed=10 * space)
+            for other in (space - 1, space):
+                candidates = ask(store, "one", unit(10 * other), spaces={"data": other})
+                cosines = by_content(store, candidates, candidates.cosine)
+                assert cosines["one"] == pytest.approx(1.0, abs=1e-5)
+                assert cosines["two"] == pytest.approx(float(unit(10 * other) @ unit(10 * other + 1)), abs=1e-5)
+            store.drop_space("data", space - 1)
+
+    def test_datasets_in_different_spaces_are_searched_together(self, store: DocStore) -> None:
+        datasets = ("data", "other", "third")
+        for dataset in datasets:
+            put(store, make(f"text of {dataset}", dataset=dataset))
+        fill(store, 1, seed=5)
+        fill(store, 2, seed=5, dataset="third")
+        spaces = {"data": 1, "third": 2}
+        for top_k in (1, 10):
+            candidates = ask(store, "text", unit(5), dataset_ids=datasets, spaces=spaces, top_k=top_k)
+            cosines = by_content(store, candidates, candidates.cosine)
+            assert cosines == pytest.approx(
+                {"text of data": 1.0, "text of third": 1.0, "text of other": float(unit(0) @ unit(5))}, abs=1e-5
+            )
+        both = store.vectors(datasets, [make("text of third", dataset="third").id], spaces=spaces)
+        np.testing.assert_allclose(next(iter(both.values())), unit(5), atol=1e-6)
+
+    def test_a_chunk_has_no_vector_in_a_space_until_it_is_added(self, store: DocStore) -> None:
+        put(store, *(make(f"text {n}") for n in range(3)))
+        assert store.count_lacking("data", 1) == 3
+        first = next(store.lacking("data", 1))
+        assert store.add_vectors("data", 1, [first], units(1)) == 1
+        assert store.count_lacking("data", 1) == 2
+        assert {item.chunk.content for item in store.lacking("data", 1)} == {"text 0", "text 1", "text 2"} - {
+            first.chunk.content
+        }
+        with pytest.raises(VectorsMissing):
+            ask(store, "text", unit(0), spaces={"data": 1})
+        assert len(found(store, "text", spaces={"data": 1})) == 3  # as text alone
+        assert len(found(store, "text", unit(0))) == 3
+        fill(store, 1)
+        assert store.count_lacking("data", 1) == 0
+        assert len(found(store, "text", unit(0), spaces={"data": 1})) == 3
+
+    def test_what_is_written_meanwhile_lacks_a_vector(self, store: DocStore) -> None:
+        put(store, make("kept"), make("changed"), make("gone"), make("switched"))
+        fill(store, 1)
+        put(store, make("changed", keywords=("new",)), make("new"))
+        store.delete_chunks("data", "doc", [make("gone").id])
+        store.set_available("data", "doc", False, [make("switched").id])
+        assert fill(store, 1) == {"changed", "new"}
+        assert found(store, "kept changed new", unit(0), spaces={"data": 1}) == {"kept", "changed", "new"}
+
+    def test_a_vector_of_what_a_chunk_was_before_is_not_written(self, store: DocStore) -> None:
+        put(store, make("changed"), make("gone"), make("kept"))
+        read = list(store.lacking("data", 1))
+        put(store, make("changed", keywords=("new",)))
+        store.delete_chunks("data", "doc", [make("gone").id])
+        assert store.add_vectors("data", 1, read, units(3)) == 1
+        assert fill(store, 1) == {"changed"}
+        assert store.count("data").chunks == 2
+
+    def test_chunks_written_into_another_space_have_a_vector_only_there(self, store: DocStore) -> None:
+        put(store, make("old"), make("replaced"))
+        fill(store, 1, dimension=4)
+        store.upsert([make("replaced"), make("new")], units(2, 4), space=1)
+        assert found(store, "", unit(0, 4), spaces={"data": 1}) == {"old", "replaced", "new"}
+        with pytest.raises(VectorsMissing):
+            ask(store, "", unit(0))
+        with pytest.raises(DimensionMismatch):
+            store.upsert([make("other")], units(1, 5), space=1)
+        store.upsert([make("first", dataset="fresh")], units(1, 4), space=3)
+        assert found(store, "", unit(0, 4), dataset_ids=("fresh",), spaces={"fresh": 3}) == {"first"}
+
+    def test_a_dropped_space_is_gone_and_the_others_stay(self, store: DocStore) -> None:
+        put(store, *(make(f"text {n}") for n in range(450)))
+        ask(store, "", unit(0))
+        fill(store, 1, dimension=4)
+        store.drop_space("data", 0)
+        with pytest.raises(VectorsMissing):
+            ask(store, "", unit(0))
+        assert store.vectors(["data"], [make("text 1").id]) == {}
+        assert len(found(store, "", unit(0, 4), spaces={"data": 1})) == 450
+        fill(store, 2, dimension=6)
+        store.drop_space("data", 1)
+        store.drop_space("data", 1)
+        store.drop_space("nowhere", 1)
+        with pytest.raises(VectorsMissing):
+            ask(store, "", unit(0, 4), spaces={"data": 1})
+        assert len(found(store, "", unit(0, 6), spaces={"data": 2})) == 450
+        assert store.count("data").chunks == 450
+
+    def test_vectors_that_do_not_fit_are_not_added(self, store: DocStore) -> None:
+        put(store, make("one"), make("two"))
+        one, two = store.lacking("data", 1)
+        store.add_vectors("data", 1, [one], units(1, 4))
+        with pytest.raises(DimensionMismatch):
+            store.add_vectors("data", 1, [two], units(1, 5))
+        with pytest.raises(StoreError):
+            store.add_vectors("data", 1, [two], np.full((1, 4), np.nan, np.float32))
+        with pytest.raises(StoreError):
+            store.add_vectors("data", 1, [two], units(2, 4))
+        assert store.add_vectors("data", 1, [], units(1, 4)[:0]) == 0
+        assert store.count_lacking("data", 1) == 1
+        assert list(store.lacking("nowhere", 1)) == []
+        assert store.count_lacking("nowhere", 1) == store.add_vectors("nowhere", 1, [two], units(1)) == 0

@@ -15,6 +15,7 @@ import pytest
 from ragflow.engine.docstore import embedded_search
 from ragflow.engine.docstore.base import SearchRequest
 from ragflow.engine.docstore.embedded import EmbeddedDocStore
+from ragflow.engine.docstore.embedded_spaces import find_dataset
 from ragflow.engine.errors import StoreError
 from tests.unit.docstore.conformance import DocStoreConformance, ask, by_content, found, make, put, unit, units
 
@@ -135,8 +136,9 @@ class TestMemory:
             other = threading.Thread(target=lambda: (put(store, make("second")), found(store, "", unit(0))))
             other.start()
             other.join()
-            row = snapshot.execute("SELECT no, dimension, chunks, next, changed FROM dataset").fetchone()
-            assert len(store._cache.columns(snapshot, embedded_search.DatasetRow(*row))) == 1
+            row = find_dataset(snapshot, "data")
+            assert row is not None
+            assert len(store._cache.columns(snapshot, row)) == 1
         assert found(store, "", unit(0)) == {"first", "second"}
 
     def test_many_threads_read_while_others_write(self, store: EmbeddedDocStore, path: Path) -> None:
