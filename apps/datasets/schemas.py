@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 import uuid
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -169,7 +170,7 @@ class DeleteDatasets(_Body):
         if value is None:
             return None
         ids = [normal_uuid1(item) for item in value]
-        repeated = [id_ for id_ in dict.fromkeys(ids) if ids.count(id_) > 1] if len(set(ids)) < len(ids) else []
+        repeated = [id_ for id_, count in Counter(ids).items() if count > 1]
         if repeated:
             raise _mistake(f"Duplicate ids: '{', '.join(repeated)}'")
         return ids

@@ -13,6 +13,7 @@ from django.utils import timezone
 from apps.accounts import audit, language_models
 from apps.accounts.models import Tenant
 from apps.core.errors import Conflict, DataError, InvalidArgument, LacksPermission
+from apps.core.many import among
 from apps.core.names import insert_with_free_name, name_key
 from apps.core.principal import Principal
 from apps.datasets import parser_config
@@ -126,7 +127,7 @@ def delete_datasets(*, principal: Principal, ids: Sequence[str] | None) -> None:
     """
     with transaction.atomic():
         owned = owned_datasets(principal).select_for_update(of=("self",)).order_by("pk")
-        datasets = list(owned if ids is None else owned.filter(pk__in=ids))
+        datasets = list(owned if ids is None else owned.filter(among("pk", ids)))
         foreign = set(ids or ()) - {dataset.pk for dataset in datasets}
         if foreign:
             shown = ", ".join(id_ for id_ in ids or () if id_ in foreign)

@@ -17,7 +17,7 @@ from apps.core.queue import enqueue
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, IngestTask
-from apps.documents.selectors import active_tasks, documents_of
+from apps.documents.selectors import active_tasks, documents_of, existing_ids
 from apps.documents.services.auditing import note_document, note_document_ids, note_documents
 from apps.documents.services.rows import locked
 
@@ -37,10 +37,11 @@ def start_parsing(*, dataset: KnowledgeBase, ids: Sequence[str]) -> list[str]:
     Chunks of an earlier run are removed. Raises Conflict at the first document that is being processed already; those
     before it stay queued.
     """
+    known = existing_ids(dataset, ids)
     unknown, queued = [], []
     try:
         for document_id in ids:
-            task = _queue(dataset, document_id)
+            task = _queue(dataset, document_id) if document_id in known else None
             if task is None:
                 unknown.append(document_id)
                 continue

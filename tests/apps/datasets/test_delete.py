@@ -62,6 +62,13 @@ def test_all_or_nothing(api, other, profile):
     assert other.call("GET", PATH)["total_datasets"] == 1
 
 
+def test_more_ids_than_a_query_takes_parameters(api):
+    ids = [f"{number:08x}e79311f1900602fc00000001" for number in range(250_001)]
+    answer = api.call("DELETE", PATH, {"ids": ids})
+    assert answer["code"] == 108
+    assert answer["message"].endswith(f", {ids[-1]}'")
+
+
 def test_a_second_time(api):
     ids = [str(uuid.UUID(api.create_dataset()["id"]))]
     assert api.call("DELETE", PATH, {"ids": ids})["code"] == 0

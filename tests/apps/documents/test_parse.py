@@ -113,6 +113,12 @@ def test_a_hundred_documents_in_one_call(upload, parse, run_tasks, counts, djang
     assert counts()[:2] == (100, 100)
 
 
+def test_unknown_ids_cost_one_query_together(parse, django_assert_max_num_queries):
+    ids = [f"{number:032x}" for number in range(100)]
+    with django_assert_max_num_queries(20):
+        assert parse(*ids)["message"] == f"Documents not found: {ids}"
+
+
 def test_stop(api, base, upload, parse, stop, run_tasks, document_of, store, dataset, counts, profile):
     (id_,) = upload("a.txt")
     for refused in (stop(id_), stop(id_)):
