@@ -31,10 +31,9 @@ class IdList:
 def id_list(field: str, value: Any, *, kind: str) -> IdList:
     """Read a list of ids. Raises BadValue for anything else."""
     if not isinstance(value, list):
-        raise BadValue(
-            f"`{field}` must be a list of ids.",
-            reference=repr(TypeError(f"'{type(value).__name__}' object is not iterable")),
-        )
+        is_iterable = isinstance(value, str | dict)  # Python itself would not complain
+        error = TypeError(f"'{type(value).__name__}' object is not iterable")
+        raise BadValue(f"`{field}` must be a list of ids.", reference=None if is_iterable else repr(error))
     for item in value:
         if not isinstance(item, str):
             raise BadValue(f"`{field}` must hold ids only, not {item!r}.")

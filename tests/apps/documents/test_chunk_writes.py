@@ -491,6 +491,8 @@ def test_chunks_of_another_document_stay(api, base, parsed, delete):
     [
         (None, "`chunk_ids` must be a list of ids.", """TypeError("'NoneType' object is not iterable")"""),
         (5, "`chunk_ids` must be a list of ids.", """TypeError("'int' object is not iterable")"""),
+        ("abc", "`chunk_ids` must be a list of ids.", "`chunk_ids` must be a list of ids."),
+        ({}, "`chunk_ids` must be a list of ids.", "`chunk_ids` must be a list of ids."),
         ([5], "`chunk_ids` must hold ids only, not 5.", "`chunk_ids` must hold ids only, not 5."),
     ],
 )
