@@ -12,14 +12,7 @@ from rest_framework.response import Response
 from apps.accounts.authentication import principal_of_request
 from apps.accounts.language_models import embedder_for
 from apps.core.bodies import read_lenient
-from apps.core.errors import (
-    ABSENT,
-    AuthorizationMalformed,
-    AuthorizationMissing,
-    BadValue,
-    InvalidAPIKey,
-    RagflowError,
-)
+from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, RagflowError
 from apps.core.principal import Principal
 from apps.core.rest import ResourceViewSet, caller, http_request
 from apps.core.wire_profile import profile
@@ -76,11 +69,10 @@ class DifyFailure(RagflowError):
     key, code, status = "dify_failure", 500, 500
 
 
-class DifyOutOfRange(BadValue):
+class DifyOutOfRange(RagflowError):
     """A number that no retrieval takes. The reference fails with it while it searches."""
 
-    key = "dify_out_of_range"
-    data = ABSENT
+    key, code, status = "dify_out_of_range", 101, 400
 
 
 class DifyAuthentication(BaseAuthentication):
@@ -138,6 +130,7 @@ def _found(dataset: KnowledgeBase, question: DifyQuestion, condition: Condition 
         vector_similarity_weight=_VECTOR_WEIGHT,
         top_k=question.top_k,
         pageranks={dataset.pk: dataset.pagerank},
+        spaces={dataset.pk: dataset.vector_space},
         candidates=profile().retrieval_candidates,
     )
     return retrieve(doc_store(), request, embedder=embedder_for(dataset.embedding_model, dataset.tenant_id))
