@@ -1,4 +1,4 @@
-"""What a worker does beside its tasks: it says that it lives, and looks for forgotten work.
+"""What a worker does beside its tasks: it says that it lives, looks for forgotten work, and forgets what is old.
 
 A message is only a doorbell; the truth is in the task rows. So nothing is lost when a message is: the sweep rings again
 for the tasks whose worker died.
@@ -48,6 +48,7 @@ class Housekeeping(bootsteps.StartStopStep):
         while not self._stopping.is_set():
             _guarded(say_alive, name, threads)
             _guarded(_sweep)
+            _guarded(_forget)
             self._stopping.wait(ROUND_SECONDS)
         _guarded(say_goodbye, name)
 
@@ -72,6 +73,12 @@ def _sweep() -> None:
     from apps.documents.tasks import sweep
 
     sweep()
+
+
+def _forget() -> None:
+    from apps.accounts.services.retention import forget_old_entries
+
+    forget_old_entries()
 
 
 def _guarded(act: Any, *arguments: object) -> None:

@@ -23,6 +23,11 @@ _audit_file = _logs.text(
     help="File to which each entry of the audit log is appended as a line of JSON. Empty: with RAGFLOW_LOG_FORMAT=json "
     "entries are among the other lines.",
 )
+AUDIT_DAYS = _logs.integer(
+    "RAGFLOW_AUDIT_DAYS",
+    0,
+    help="Days after which entries of the audit log are removed from the database. 0: they are kept for good.",
+)
 
 LOGGING: dict[str, Any] = {
     "version": 1,

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts import audit, services
 from apps.accounts.models import AuditEntry, Tenant, TenantModel
+from apps.accounts.services import retention
+from apps.accounts.services.retention import forget_old_entries
 from apps.core import caller
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.schemas import CreateDataset
 from apps.datasets.services import create_dataset
 from apps.documents.models import File
+from ragflow import housekeeping
 from tests.apps.accounts.conftest import PASSWORD, Web, encrypted, join
 from tests.apps.administration.conftest import PATH
 from tests.apps.conftest import API, form
@@ -359,3 +365,61 @@ class TestTransactions:
 def test_names_that_no_database_keeps(db: None):
     audit.record("create", "file", name="a\0" + "b" * 400)
     assert newest().object_name == ("a\ufffd" + "b" * 400)[:255]
+
+
+class TestRetention:
+    @pytest.fixture
+    def ages(self, db: None, settings: Any) -> Callable[..., None]:
+        """Return a function that makes an entry for each age in days."""
+        settings.AUDIT_DAYS = 30
+        caller._caller.set(None)
+
+        def make(*days: float) -> None:
+            for age in days:
+                AuditEntry.objects.create(at=timezone.now() - timedelta(days=age), actor_kind="system", action="x")
+
+        return make
+
+    def test_old_entries_go_and_an_entry_says_so(self, ages):
+        ages(400, 31.5, 30.5, 29, 0)
+        assert forget_old_entries() == 3
+        assert [entry.action for entry in entries()] == ["x", "x", "delete"]
+        entry = newest()
+        assert (entry.actor_kind, entry.object_kind, entry.detail["count"]) == ("system", "audit entry", 3)
+        assert forget_old_entries() == 0
+        assert AuditEntry.objects.count() == 3
+
+    def test_less_than_a_day_s_worth_waits(self, ages):
+        ages(30.9, 30.1)
+        assert forget_old_entries() == 0
+        assert AuditEntry.objects.count() == 2
+
+    def test_many_go_in_slices(self, ages, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(retention, "AT_ONCE", 2)
+        ages(32, 33, 34, 35, 36)
+        assert forget_old_entries() == 5
+        assert [entry.detail["count"] for entry in entries()] == [2, 2, 1]
+
+    def test_without_the_setting_nothing_goes(self, ages, settings: Any):
+        settings.AUDIT_DAYS = 0
+        ages(5000)
+        assert forget_old_entries() == 0
+        assert AuditEntry.objects.count() == 1
+
+    def test_the_line_of_json(self, ages, caplog, django_capture_on_commit_callbacks):
+        ages(40)
+        with caplog.at_level(logging.INFO, "ragflow.audit"), django_capture_on_commit_callbacks(execute=True):
+            forget_old_entries()
+        assert caplog.records[-1].audit["object"]["kind"] == "audit entry"
+
+    def test_workers_do_it(self, ages):
+        ages(40)
+        housekeeping._forget()
+        assert newest().object_kind == "audit entry"
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="only there a trigger refuses deletions")
+    def test_nobody_else_deletes(self, ages):
+        ages(40)
+        with pytest.raises(DatabaseError), transaction.atomic():
+            QuerySet(AuditEntry).filter(action="x").delete()
+        assert forget_old_entries() == 1
