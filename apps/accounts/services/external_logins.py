@@ -82,7 +82,8 @@ def _user_for(channel: Channel, person: Person) -> User:
         raise LoginRefused("email_missing")
     if not person.is_verified:
         raise LoginRefused("email_not_verified")
-    if not person.email.isascii():  # letters that only look like those of an account's address
+    # Letters that only look like those of an account's address, and characters that no database takes.
+    if not person.email.isascii() or not person.email.isprintable():
         raise LoginRefused("email_not_supported")
     if person.email.lower() == RESERVED_ADDRESS:
         raise LoginRefused("user_inactive")
