@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Aggregate, F, Lookup, QuerySet, TextField
+from django.db.models import Aggregate, F, Func, Lookup, QuerySet, TextField
 
 
 class Among(Lookup):
@@ -26,9 +26,22 @@ class Among(Lookup):
         return sql, (*parameters, json.dumps(list(self.rhs)))
 
 
-def among(column: str, values: Sequence[int] | Sequence[str]) -> Among:
+def among(column: str, values: Sequence[int] | Sequence[float] | Sequence[str]) -> Among:
     """Return a condition for `filter` or `exclude`: the column has one of these values."""
     return Among(F(column), values)
+
+
+class NotSoughtBy(Func):
+    """A column that the planner of SQLite is not to look values up by: it walks along the order of a list instead.
+
+    For a restriction that most rows satisfy. It cannot estimate how many a sub-query returns; others can.
+    """
+
+    template = "%(expressions)s"
+    arity = 1
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **extra)
 
 
 class _Joined(Aggregate):

@@ -25,6 +25,13 @@ class ChangedAt(models.DateTimeField):  # type: ignore[type-arg]  # not subscrip
         return name, "django.db.models.DateTimeField", args, kwargs
 
 
+class CodePointText(models.TextField):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Text that every database sorts as Python does: by code point, not by the rules of a language."""
+
+    def db_parameters(self, connection: Any) -> Any:
+        return super().db_parameters(connection) | {"collation": "C" if connection.vendor == "postgresql" else None}
+
+
 class Record(models.Model):
     """A row with a public id and two times."""
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.db import models
 
 from apps.accounts.models import Tenant
-from apps.core.models import Record
+from apps.core.models import CodePointText, Record
 from apps.core.names import name_key
 from apps.datasets.models import KnowledgeBase
 
@@ -70,11 +70,21 @@ class Document(Record):
         ]
         indexes: ClassVar = [
             models.Index(fields=["dataset", "name_key"], name="document_name_key"),
-            # All that a list reads before it comes to its page, in its order.
+            # What lists read before they come to their page, in its order.
             models.Index(
                 fields=["dataset", "-created_at", "id"],
                 condition=models.Q(deleted_at__isnull=True),
                 name="document_listed",
+            ),
+            models.Index(
+                fields=["dataset", "-updated_at", "id"],
+                condition=models.Q(deleted_at__isnull=True),
+                name="document_updated",
+            ),
+            models.Index(
+                fields=["dataset", "state", "-created_at", "id"],
+                condition=models.Q(deleted_at__isnull=True),
+                name="document_state",
             ),
         ]
 
@@ -106,14 +116,20 @@ class MetadataValue(models.Model):
     kind = models.CharField(max_length=8, blank=True, help_text="What the summary counts it as.")
     value = models.TextField(help_text="JSON")
     key_hash = models.BigIntegerField(editable=False)
-    equal_hash = models.BigIntegerField(editable=False, help_text="Values that differ in it are not equal.")
+    form = models.PositiveSmallIntegerField(editable=False, help_text="How a database compares it: see `Form`.")
+    number = models.FloatField(null=True, editable=False)
+    text = CodePointText(editable=False, help_text="Of the value, in lower case.")
     value_hash = models.BigIntegerField(editable=False, help_text="Of kind and value.")
+
+    SAME = ("key_hash", "form", "number", "text", "value_hash")
+    """What rows of the same value of a key have in common, in the order of the index."""
 
     class Meta:
         indexes: ClassVar = [
-            # Holds all that a filter reads: the different values of a key, and the documents that have them.
+            # Holds all that a filter reads: the values of a key, and the documents that have them.
             models.Index(
-                fields=["dataset", "key_hash", "equal_hash", "value_hash", "document", "id"], name="metadata_filter"
+                fields=["dataset", "key_hash", "form", "number", "text", "value_hash", "document", "id"],
+                name="metadata_filter",
             )
         ]
 

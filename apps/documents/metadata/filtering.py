@@ -1,8 +1,8 @@
 """Which documents satisfy a metadata condition.
 
-The database finds the different values of a key, which are few; Python compares those, so every operator means the same
-on every database; the values that satisfy go back to the database as a restriction. Equality looks only at values that
-can be equal.
+The database compares nearly all values itself, in one walk along an index. What it would compare differently from
+Python, or from another database, is judged here: it finds the different values, which are few, and takes those that
+satisfy back as a restriction.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
-from apps.core.many import among, distinct_ids
+from apps.core.many import NotSoughtBy, among, distinct_ids
 from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
-from apps.documents.metadata.comparison import Comparer, read_literal
+from apps.documents.metadata.comparison import READS_LITERALS, Comparer, read_literal
 from apps.documents.metadata.condition import Comparison, Condition
-from apps.documents.metadata.index import equal_hash, hash_of, is_simple
+from apps.documents.metadata.index import NO_HASH, Form, equal_hash, hash_of, is_simple
+from apps.documents.metadata.translation import NEVER, Untranslatable, translated
 from apps.documents.models import Document, MetadataValue
+
+FEW = 10_000
+"""Documents. More are not looked up one by one, but met on a walk through all."""
 
 
 class Values(Enum):
@@ -49,7 +53,7 @@ def matching_documents(
 
     At least one condition or the ids must be given. The datasets must be ones that the caller may read.
     """
-    found = [_ids(dataset_ids, condition) for condition in conditions]
+    found = [matches(dataset_ids, conditions, Values.TYPED).ids] if conditions else []
     if among_ids is not None:
         found.append(set(among_ids))
     matched = set.intersection(*found)
@@ -63,72 +67,106 @@ def matching_documents(
     return Restriction(len(matched), tuple(matched))
 
 
-def restricted(
-    documents: QuerySet[Document], dataset_ids: Sequence[str], condition: Condition, *, values: Values = Values.FLAT
-) -> QuerySet[Document]:
-    """Return those of the documents, all of these datasets, that satisfy a condition."""
-    parts = [Q(pk__in=rows.values("document_id")) for rows in _satisfying(dataset_ids, condition, values)]
-    if not parts:
-        return documents.none()
-    if condition.needs_all:
-        return documents.filter(*parts)
-    return documents.filter(reduce(or_, parts))
+class Matches:
+    """The documents of some datasets that satisfy conditions: those that have a row in each of the sets."""
+
+    def __init__(self, sets: Sequence[QuerySet[MetadataValue]]) -> None:
+        self._sets = sets
+
+    def among(self, documents: QuerySet[Document]) -> QuerySet[Document]:
+        """Return those of the documents, all of these datasets, that satisfy the conditions."""
+        if self.count <= FEW:
+            return documents.filter(among("pk", list(self.ids))) if self.count else documents.none()
+        walked = documents.alias(walked=NotSoughtBy("pk"))
+        return walked.filter(*(Q(walked__in=rows.values("document_id")) for rows in self._sets))
+
+    @cached_property
+    def count(self) -> int:
+        """How many live documents satisfy them. Only live ones have values, so theirs are all that is read."""
+        if len(self._sets) > 1:
+            return len(self.ids)
+        return self._sets[0].order_by().values("document_id").annotate(Count("pk")).count()
+
+    @cached_property
+    def ids(self) -> set[str]:
+        return set.intersection(*(distinct_ids(rows, "document_id") for rows in self._sets))
 
 
-def _ids(dataset_ids: Sequence[str], condition: Condition) -> set[str]:
-    found = [distinct_ids(rows, "document_id") for rows in _satisfying(dataset_ids, condition, Values.TYPED)]
-    if not found:
-        return set()
-    return set.intersection(*found) if condition.needs_all else set.union(*found)
+def matches(dataset_ids: Sequence[str], conditions: Sequence[Condition], values: Values = Values.FLAT) -> Matches:
+    """Find what satisfies all of these conditions, of which there is at least one."""
+    return Matches([rows for condition in conditions for rows in _sets(dataset_ids, condition, values)])
 
 
-def _satisfying(dataset_ids: Sequence[str], condition: Condition, values: Values) -> list[QuerySet[MetadataValue]]:
-    """Return for each comparison the values that satisfy it. No comparison is satisfied by a key that nobody has."""
-    if not profile().metadata_quirks:
-        return [_Question(dataset_ids, comparison, values).rows() for comparison in condition.comparisons]
-    # The reference goes through the keys as they first appeared, passes over those that nobody has, and gives up when
-    # nothing is left, also where a later comparison would have added to it.
+def _sets(dataset_ids: Sequence[str], condition: Condition, values: Values) -> list[QuerySet[MetadataValue]]:
+    """Return sets of rows; a document satisfies the condition if it has a row in each of them."""
     asked = [_Question(dataset_ids, comparison, values) for comparison in condition.comparisons]
-    known = sorted((question for question in asked if question.first), key=lambda question: question.first)
-    if known and not known[0].satisfied:
-        return []
-    return [question.rows() for question in known]
+    nothing = [MetadataValue.objects.none()]
+    if profile().metadata_quirks:
+        # The reference goes through the keys as they first appeared, passes over those that nobody has, and gives up
+        # when nothing is left, also where a later comparison would have added to it.
+        asked = sorted((question for question in asked if question.first), key=lambda question: question.first)
+        if asked and not asked[0].rows().exists():
+            return nothing
+    if not asked:
+        return nothing
+    return [question.rows() for question in asked] if condition.needs_all else [_united(asked)]
+
+
+def _united(asked: Sequence[_Question]) -> QuerySet[MetadataValue]:
+    return asked[0].scope.filter(reduce(or_, [question.has_key & question.satisfies for question in asked]))
 
 
 class _Question:
     """One comparison, asked of the values that the datasets have for its keys."""
 
     def __init__(self, dataset_ids: Sequence[str], comparison: Comparison, values: Values) -> None:
-        keys = [hash_of(key) for key in comparison.keys]
-        self._of_key = MetadataValue.objects.filter(dataset_id__in=dataset_ids, key_hash__in=keys)
+        self.scope = MetadataValue.objects.filter(dataset_id__in=dataset_ids)
+        self.has_key = Q(key_hash__in=[hash_of(key) for key in comparison.keys])
         self._comparison = comparison
         self._values = values
-        self._candidates = self._of_key
-        if equals := _equal_hashes(comparison):
-            self._candidates = self._of_key.filter(equal_hash__in=equals)
-        self._is_narrowed = bool(equals)
-        self._judge()
-
-    def _judge(self) -> None:
-        comparer = Comparer(self._comparison.operator, self._comparison.value, remembers=profile().metadata_quirks)
-        self.satisfied: list[int] = []
-        self._others: list[int] = []
-        for value_hash, value in different_values(self._candidates):
-            seen = _seen(value, self._values)
-            (self.satisfied if seen is not NO_VALUE and comparer(seen) else self._others).append(value_hash)
+        try:
+            self.satisfies = self._translated() | self._judged(self._others())
+        except Untranslatable:
+            self.satisfies = self._judged(Q())
 
     @property
     def first(self) -> int:
         """A number that is smaller the earlier a value of the key was written; 0 if there is none."""
-        rows = self._of_key if self._values is Values.TYPED else self._of_key.exclude(value="null")
+        rows = self.scope.filter(self.has_key)
+        rows = rows if self._values is Values.TYPED else rows.exclude(value="null")
         return rows.aggregate(first=Min("pk"))["first"] or 0
 
     def rows(self) -> QuerySet[MetadataValue]:
-        if not self.satisfied:
-            return MetadataValue.objects.none()
-        if self._is_narrowed or len(self.satisfied) <= len(self._others):
-            return self._candidates.filter(among("value_hash", self.satisfied))
-        return self._candidates.exclude(among("value_hash", self._others)) if self._others else self._candidates
+        return self.scope.filter(self.has_key & self.satisfies)
+
+    def _translated(self) -> Q:
+        operator, wanted = self._comparison.operator, self._comparison.value
+        if profile().metadata_quirks and operator in READS_LITERALS and read_literal(wanted)[1]:
+            raise Untranslatable  # the order of the values matters
+        return translated(self._comparison, typed=self._values is Values.TYPED)
+
+    def _others(self) -> Q:
+        """Which values the database cannot compare; for equality those that can be equal."""
+        others = Q(form=Form.OTHER, number__isnull=True)
+        wanted, literal = self._comparison.value, read_literal(self._comparison.value)[0]
+        if self._comparison.operator != "=" or not (is_simple(wanted) and is_simple(literal)):
+            return others
+        return others & Q(text__in={equal_hash(wanted), equal_hash(literal), NO_HASH})
+
+    def _judged(self, candidates: Q) -> Q:
+        """Return which of the values that the database can only tell apart satisfy the comparison."""
+        different = _different_values(self.scope.filter(self.has_key & candidates))
+        if not different:
+            return NEVER
+        comparer = Comparer(self._comparison.operator, self._comparison.value, remembers=profile().metadata_quirks)
+        satisfying: list[int] = []
+        others: list[int] = []
+        for value_hash, value in different:
+            seen = _seen(value, self._values)
+            (satisfying if seen is not NO_VALUE and comparer(seen) else others).append(value_hash)
+        if len(satisfying) <= len(others):
+            return candidates & Q(among("value_hash", satisfying)) if satisfying else NEVER
+        return candidates & ~Q(among("value_hash", others))
 
 
 NO_VALUE = object()
@@ -141,17 +179,10 @@ def _seen(value: str, values: Values) -> Any:
     return NO_VALUE if decoded is None else str(decoded)
 
 
-def _equal_hashes(comparison: Comparison) -> set[int]:
-    """Return the hashes of all values that can be equal to the comparison's; nothing where these cannot be told."""
-    literal, _ = read_literal(comparison.value)
-    if comparison.operator != "=" or not (is_simple(comparison.value) and is_simple(literal)):
-        return set()
-    return {equal_hash(comparison.value), equal_hash(literal)}
-
-
-def different_values(rows: QuerySet[MetadataValue]) -> list[tuple[int, str]]:
+def _different_values(rows: QuerySet[MetadataValue]) -> list[tuple[int, str]]:
     """Return the hash and the JSON of each different value, in the order in which they were first written."""
-    groups = rows.order_by().values("key_hash", "equal_hash", "value_hash").annotate(first=Min("pk"))
-    firsts = list(groups.values_list("first", flat=True))
+    firsts = list(rows.order_by().values(*MetadataValue.SAME).annotate(first=Min("pk")).values_list("first", flat=True))
+    if not firsts:
+        return []
     found = MetadataValue.objects.filter(among("pk", firsts)).order_by("pk")
     return list(found.values_list("value_hash", "value"))

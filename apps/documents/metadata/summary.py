@@ -68,7 +68,7 @@ def summary_of(dataset_id: str, document_ids: Sequence[str] | None = None) -> di
 
 def _counts(rows: QuerySet[MetadataValue]) -> dict[int, int]:
     """Return how often each different value of each key occurs, by the id of its first row."""
-    groups = rows.order_by().values("key_hash", "equal_hash", "value_hash").annotate(first=Min("pk"), count=Count("pk"))
+    groups = rows.order_by().values(*MetadataValue.SAME).annotate(first=Min("pk"), count=Count("pk"))
     return dict(groups.values_list("first", "count"))
 
 

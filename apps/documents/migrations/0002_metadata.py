@@ -21,7 +21,7 @@ def index_existing(apps, schema_editor):
                 kind=entry.kind,
                 value=entry.value,
                 key_hash=entry.key_hash,
-                equal_hash=entry.equal_hash,
+                equal_hash=0,  # 0007 removes it
                 value_hash=entry.value_hash,
             )
             for document in slice_

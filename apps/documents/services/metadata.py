@@ -13,7 +13,7 @@ from apps.accounts import audit
 from apps.core.errors import NotFound
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.changes import Delete, Update, changed_fields
-from apps.documents.metadata.index import entries_of, hash_of
+from apps.documents.metadata.index import Entry, entries_of, hash_of
 from apps.documents.models import Document, MetadataValue
 from apps.documents.selectors import documents_of
 from apps.documents.services.rows import locked
@@ -98,17 +98,24 @@ def _write(documents: Sequence[Document], fields: Sequence[Mapping[str, Any]], k
 def rows_of(documents: Iterable[Document], keys: Collection[str] | None = None) -> list[MetadataValue]:
     """Return what is to be stored of these documents' metadata, or of these keys of it."""
     return [
-        MetadataValue(
-            dataset_id=document.dataset_id,
-            document=document,
-            key=entry.key,
-            kind=entry.kind,
-            value=entry.value,
-            key_hash=entry.key_hash,
-            equal_hash=entry.equal_hash,
-            value_hash=entry.value_hash,
-        )
+        _row_of(document, entry)
         for document in documents
         for entry in entries_of(document.meta_fields)
         if keys is None or entry.key in keys
     ]
+
+
+def _row_of(document: Document, entry: Entry) -> MetadataValue:
+    comparable = entry.comparable
+    return MetadataValue(
+        dataset_id=document.dataset_id,
+        document=document,
+        key=entry.key,
+        kind=entry.kind,
+        value=entry.value,
+        key_hash=entry.key_hash,
+        form=comparable.form,
+        number=comparable.number,
+        text=comparable.text,
+        value_hash=entry.value_hash,
+    )

@@ -18,7 +18,7 @@ from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset, owned_dataset
 from apps.documents.errors import PartlyRefused
-from apps.documents.metadata.filtering import restricted
+from apps.documents.metadata.filtering import matches
 from apps.documents.metadata_schemas import condition_of
 from apps.documents.schemas import (
     document_filter,
@@ -99,12 +99,16 @@ class DocumentViewSet(ResourceViewSet):
         wanted = document_filter(query)
         condition = condition_of(query)
         rows = wanted.apply(documents_of(dataset))
+        total = dataset.document_count if wanted == DocumentFilter() else None
         if condition and condition.comparisons:
-            rows = restricted(rows, [dataset.pk], condition)
+            found = matches([dataset.pk], [condition])
+            rows = found.among(rows)
+            total = found.count if wanted == DocumentFilter() else None
+        if total is None:
+            total = rows.count()
         order = ("" if query.get("desc", "").strip().lower() == "false" else "-") + order_of(query)
         documents = [listed_to_wire(document) for document in page.slice(rows.order_by(order, "pk"))]
-        everything = wanted == DocumentFilter() and not condition
-        return success({"total": dataset.document_count if everything else rows.count(), "docs": documents})
+        return success({"total": total, "docs": documents})
 
     @extend_schema(
         summary="Download a document",

@@ -13,7 +13,7 @@ from apps.core.errors import NotFound
 from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset
-from apps.documents.metadata.filtering import restricted
+from apps.documents.metadata.filtering import matches
 from apps.documents.metadata.summary import summary_of
 from apps.documents.metadata_schemas import MetadataUpdate, metadata_update, summarised_ids
 from apps.documents.selectors import documents_of, existing_ids
@@ -75,6 +75,6 @@ def _selected(dataset: KnowledgeBase, wanted: MetadataUpdate) -> list[str]:
         raise NotFound(f"These documents do not belong to dataset {dataset.pk}: {', '.join(foreign)}")
     rows = documents_of(dataset)
     if wanted.condition:
-        rows = restricted(rows, [dataset.pk], wanted.condition)
+        rows = matches([dataset.pk], [wanted.condition]).among(rows)
     ids = rows.order_by("pk").values_list("pk", flat=True)
     return [id_ for id_ in ids if id_ in known] if wanted.document_ids else list(ids)

@@ -20,7 +20,7 @@ from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, accessible_datasets, editable_dataset, editable_datasets
 from apps.documents.errors import PartlyRefused
-from apps.documents.metadata.filtering import restricted
+from apps.documents.metadata.filtering import matches
 from apps.documents.models import Document
 from apps.documents.schemas import order_of
 from apps.documents.selectors import document_in, documents_in, documents_of
@@ -93,8 +93,8 @@ class WebDocumentViewSet(WebViewSet):
         query, body = request.query_params, read_object(http_request(request))
         dataset = _readable(request, query)
         rows = schemas.filter_of(query, body).apply(documents_of(dataset))
-        for condition in schemas.metadata_conditions(body):
-            rows = restricted(rows, [dataset.pk], condition)
+        if conditions := schemas.metadata_conditions(body):
+            rows = matches([dataset.pk], conditions).among(rows)
         if schemas.wants_empty_metadata(body):
             rows = rows.filter(meta_fields={})
         sign = "-" if web_descending(query) else ""

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.db import connection
 
+from apps.documents.metadata.index import Form
 from apps.documents.models import Document, MetadataValue
 from apps.documents.services import metadata
 from apps.documents.services.metadata import set_metadata
@@ -47,7 +49,7 @@ def update(api, base):
 def fields_of(id_: str) -> dict[str, Any]:
     """Return a document's metadata, and check that what is indexed are exactly its values."""
     document = Document.objects.get(pk=id_)
-    columns = ("key", "kind", "value", "key_hash", "equal_hash", "value_hash", "dataset_id")
+    columns = ("key", "kind", "value", "key_hash", "form", "number", "text", "value_hash", "dataset_id")
     stored = sorted(MetadataValue.objects.filter(document=document).values_list(*columns))
     fresh = metadata.rows_of([document])
     assert stored == sorted(tuple(getattr(row, column) for column in columns) for row in fresh)
@@ -249,10 +251,11 @@ def test_a_document_deleted_meanwhile_gets_no_metadata(filled):
     assert not MetadataValue.objects.exists()
 
 
-def test_rows_from_before_the_index_are_indexed_by_the_migration(filled, monkeypatch):
-    migration = importlib.import_module("apps.documents.migrations.0002_metadata")
+def test_rows_from_before_are_made_comparable_by_the_migration(filled, monkeypatch):
+    migration = importlib.import_module("apps.documents.migrations.0007_lists")
     monkeypatch.setattr(migration, "SLICE", 2)
-    ids = filled({"a": 1}, {}, {"b": ["x", "y"]}, {"c": None}, {"d": "z"})
-    MetadataValue.objects.all().delete()
-    migration.index_existing(apps, None)
-    assert [fields_of(id_) for id_ in ids] == [{"a": 1}, {}, {"b": ["x", "y"]}, {"c": None}, {"d": "z"}]
+    metadata_of = [{"a": 1}, {}, {"b": ["x", "1e3", 2**63]}, {"c": None}, {"d": "Z"}]
+    ids = filled(*metadata_of)
+    MetadataValue.objects.update(form=Form.OTHER, number=None, text="")
+    migration.compare_existing(apps, connection.schema_editor())
+    assert [fields_of(id_) for id_ in ids] == metadata_of

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from apps.datasets.models import KnowledgeBase
+from apps.documents.metadata import filtering
 from apps.documents.metadata.condition import read_condition
-from apps.documents.metadata.filtering import Values, matching_documents, restricted
+from apps.documents.metadata.filtering import Values, matches, matching_documents
 from apps.documents.models import Document
 from apps.documents.selectors import documents_of
 from apps.documents.services.metadata import set_metadata
@@ -102,7 +104,9 @@ def fill(dataset: KnowledgeBase, metadata: list[dict[str, Any]]) -> list[str]:
 def found(dataset: KnowledgeBase, ids: list[str], sent: dict[str, Any], values: Values) -> set[int]:
     condition = read_condition(sent)
     if values is Values.FLAT:
-        rows = set(restricted(documents_of(dataset), [dataset.pk], condition).values_list("pk", flat=True))
+        matching = matches([dataset.pk], [condition])
+        rows = set(matching.among(documents_of(dataset)).values_list("pk", flat=True))
+        assert matching.count == len(rows)
     else:
         rows = set(matching_documents([dataset.pk], condition).document_ids)
     return {number for number, id_ in enumerate(ids) if id_ in rows}
@@ -110,10 +114,14 @@ def found(dataset: KnowledgeBase, ids: list[str], sent: dict[str, Any], values: 
 
 TEXTS = [
     "", "alice", "Alice", "ALICE and Bob", "5", "5.0", "-1.5", "1e3", "007", "True", "true", "None", "2024-10-12",
-    "'a'", "a", "[1, 2]", "1,2", "(5)", "é", "É", "ß", "%_\\", "0", "False", "5j", "{}", "1_000", "b'x'", "...",
+    "'a'", "a", "[1, 2]", "1,2", "(5)", "é", "É", "ß", "%_\\", "0", "False", "5j", "5+0j", "{}", "1_000", "b'x'", "...",
+    "İ", "ΑΣ", "ας", "\u212a", "\U0001f600", "\uffff", " 5", "+5", "1e999", "-0.0", "9007199254740993", "_", "A", "B",
+    "x" * 255, "x" * 256, "X" * 300, "İ" * 200, "5" * 300, "1." + "0" * 300, "9" * 1001,
 ]  # fmt: skip
 SCALARS = st.one_of(
-    st.sampled_from([*TEXTS, 0, 1, 5, 5.0, -1.5, 1000, True, False, None]),
+    st.sampled_from(
+        [*TEXTS, 0, 1, 5, 5.0, -1.5, 1000, True, False, None, -0.0, 1e300, 2**53, 2**53 + 1, 2**63, 2**1000]
+    ),
     st.text(max_size=4),
     st.integers(-3, 12),
     st.floats(allow_nan=False, allow_infinity=False),
@@ -141,6 +149,7 @@ CONDITIONS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("few", [filtering.FEW, 0])
 @pytest.mark.parametrize("values", Values)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(metadata=METADATA, sent=CONDITIONS)
@@ -148,5 +157,19 @@ CONDITIONS = st.fixed_dictionaries(
     metadata=[{"k": "5"}, {"k": 5}, {"k": ["a", 5]}],
     sent={"logic": "and", "conditions": [{"name": "k", "comparison_operator": "is", "value": "5"}]},
 )
-def test_what_is_found_is_what_the_contract_says(dataset, values, metadata, sent):
-    assert found(dataset, fill(dataset, metadata), sent, values) == expected(metadata, sent, values)
+def test_what_is_found_is_what_the_contract_says(dataset, values, few, metadata, sent):
+    with mock.patch.object(filtering, "FEW", few):
+        assert found(dataset, fill(dataset, metadata), sent, values) == expected(metadata, sent, values)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("value", ["bob", "5", 5, ["bob", 5], "2024-01-01"])
+def test_ordinary_values_are_compared_by_the_database_alone(dataset, monkeypatch, name, value):
+    ids = fill(dataset, [{"k": "alice"}, {"k": "Bob"}, {"k": ["2024-10-12", "5"]}, {"k": 7}, {"k": 1.5}, {"k": True}])
+    monkeypatch.setattr(filtering, "Comparer", None)
+    for values in Values:
+        found(dataset, ids, {"logic": "and", "conditions": [having(name, value)]}, values)
+
+
+def having(name: str, value: Any) -> dict[str, Any]:
+    return {"name": "k", "comparison_operator": name, "value": value}
