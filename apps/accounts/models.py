@@ -271,7 +271,10 @@ class SystemSetting(models.Model):
 
 
 class AppendOnlyQuerySet(models.QuerySet["AuditEntry"]):
-    """Rows that are written once. The database refuses changes, too, whoever makes them."""
+    """Rows that are written once. The database refuses changes, too, whoever makes them.
+
+    Only `services.retention` deletes, once entries are as old as the operator wants them.
+    """
 
     def update(self, **kwargs: Any) -> int:
         raise TypeError("Audit entries are never changed.")
