@@ -28,6 +28,19 @@ class Page:
         start = min((self.number - 1) * self.size, _FARTHEST)
         return rows[start : min(start + self.size, _FARTHEST)]
 
+    def read(self, rows: models.QuerySet[_Row], total: int) -> list[_Row]:
+        """Return the page of ordered rows of which there are `total`, from whichever end of them is nearer.
+
+        Databases walk over all rows before a page. The order must be complete, so that it has an exact reverse.
+        """
+        start = (self.number - 1) * self.size
+        end = min(start + self.size, total)
+        if start >= end:
+            return []
+        if start <= total - end:
+            return list(rows[start:end])
+        return list(rows.reverse()[total - end : total - start])[::-1]
+
 
 def page_of(query: Mapping[str, str], default_size: int = DEFAULT_PAGE_SIZE) -> Page:
     """Read `page` and `page_size` of a query string. Absent and empty mean the default, page 0 means page 1.
@@ -61,13 +74,14 @@ def web_descending(query: Mapping[str, str]) -> bool:
     return query.get("desc", "true").strip().lower() != "false"
 
 
-def web_rows(rows: models.QuerySet[_Row], query: Mapping[str, str]) -> tuple[list[_Row], int]:
-    """Return what a list of the web API shows of ordered rows, and how many there are in all.
+def web_rows(rows: models.QuerySet[_Row], query: Mapping[str, str], total: int | None = None) -> tuple[list[_Row], int]:
+    """Return what a list of the web API shows of ordered rows, and how many there are in all, if that is not known.
 
     Raises as `web_page_of`.
     """
     page = web_page_of(query)
     if page is not None:
-        return list(page.slice(rows)), rows.count()
+        total = rows.count() if total is None else total
+        return page.read(rows, total), total
     every = list(rows)
     return every, len(every)

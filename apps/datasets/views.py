@@ -55,8 +55,9 @@ class DatasetViewSet(ResourceViewSet):
                 raise _lacks_permission(principal.tenant_id, query.name)
             rows = selectors.named(rows, query.name)
         order = ("-" if query.desc else "") + _ORDER[query.orderby]
-        page = Page(query.page, query.page_size).slice(rows.order_by(order, "pk"))
-        return success([dataset_to_wire(dataset) for dataset in page], total_datasets=rows.count())
+        total = rows.count()
+        page = Page(query.page, query.page_size).read(rows.order_by(order, "pk"), total)
+        return success([dataset_to_wire(dataset) for dataset in page], total_datasets=total)
 
     @extend_schema(summary="Update a dataset", request=UpdateDataset)
     def update(self, request: Request, dataset_id: str) -> Response:

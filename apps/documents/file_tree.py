@@ -192,7 +192,8 @@ def _page(rows: models.QuerySet[_Row], wanted: Listing, columns: frozenset[str])
         rows = rows.filter(name_key__contains=name_key(wanted.keywords))
     sign = "-" if wanted.descending else ""
     order = wanted.order if wanted.order in columns else "created_at"
-    return rows.count(), list(wanted.page.slice(rows.order_by(sign + order, sign + "pk")))
+    total = rows.count()
+    return total, wanted.page.read(rows.order_by(sign + order, sign + "pk"), total)
 
 
 # -- documents made from files -------------------------------------------------------------------------------------

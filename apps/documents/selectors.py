@@ -13,6 +13,8 @@ from apps.core.ids import is_id
 from apps.core.many import among
 from apps.core.names import name_key
 from apps.datasets.models import KnowledgeBase
+from apps.documents.metadata.condition import Condition
+from apps.documents.metadata.filtering import matches
 from apps.documents.models import Document, IngestTask
 
 
@@ -92,3 +94,16 @@ class DocumentFilter:
             "created_at__lt": self.created_before,
         }
         return documents.filter(**{name: value for name, value in conditions.items() if value})
+
+
+def listed_documents(
+    dataset: KnowledgeBase, wanted: DocumentFilter, conditions: Sequence[Condition] = ()
+) -> tuple[QuerySet[Document], int]:
+    """Return those of a dataset's live documents that satisfy a filter and all conditions, and how many they are."""
+    documents = wanted.apply(documents_of(dataset))
+    is_whole = wanted == DocumentFilter()
+    if not conditions:
+        return documents, dataset.document_count if is_whole else documents.count()
+    found = matches([dataset.pk], conditions)
+    documents = found.among(documents)
+    return documents, found.count if is_whole else documents.count()

@@ -11,7 +11,7 @@ from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.chats import api_schema, schemas, selectors, services, wire
 from apps.core.bodies import deny, read_object, read_required
 from apps.core.errors import BadValue, OperationRefused
-from apps.core.paging import web_page_of
+from apps.core.paging import web_rows
 from apps.core.rest import caller, http_request, web_success
 
 _FIXED = ("id", "created_by", "create_time", "update_time", "create_date", "update_date")
@@ -62,12 +62,10 @@ class SearchAppViewSet(WebViewSet):
         )
         upwards = query.get("desc", "true").strip().lower() == "false"
         ordering = selectors.order_search_apps(query.get("orderby") or "create_time", descending=not upwards)
-        page = web_page_of(query)
-        ordered = apps.order_by(*ordering)
-        rows = list(ordered if page is None else page.slice(ordered))
+        rows, total = web_rows(apps.order_by(*ordering), query)
         owners = owners_of([app.tenant_id for app in rows])
         shown = [wire.listed_search_app_to_wire(app, owners.get(app.tenant_id)) for app in rows]
-        return web_success({"search_apps": shown, "total": len(rows) if page is None else apps.count()})
+        return web_success({"search_apps": shown, "total": total})
 
     @extend_schema(summary="Delete a search app", request=api_schema.SEARCH_APP_ID, responses=ANSWER)
     def remove(self, request: Request) -> Response:

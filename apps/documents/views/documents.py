@@ -18,7 +18,6 @@ from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset, owned_dataset
 from apps.documents.errors import PartlyRefused
-from apps.documents.metadata.filtering import matches
 from apps.documents.metadata_schemas import condition_of
 from apps.documents.schemas import (
     document_filter,
@@ -27,7 +26,7 @@ from apps.documents.schemas import (
     partial_success,
     required_document_ids,
 )
-from apps.documents.selectors import DocumentFilter, document_of, documents_of, existing_ids
+from apps.documents.selectors import DocumentFilter, document_of, documents_of, existing_ids, listed_documents
 from apps.documents.services import adding, deleting, parsing, updating
 from apps.documents.views.downloads import attachment
 from apps.documents.wire import document_to_wire, listed_to_wire, uploaded_to_wire
@@ -98,16 +97,10 @@ class DocumentViewSet(ResourceViewSet):
         page = page_of(query)
         wanted = document_filter(query)
         condition = condition_of(query)
-        rows = wanted.apply(documents_of(dataset))
-        total = dataset.document_count if wanted == DocumentFilter() else None
-        if condition and condition.comparisons:
-            found = matches([dataset.pk], [condition])
-            rows = found.among(rows)
-            total = found.count if wanted == DocumentFilter() else None
-        if total is None:
-            total = rows.count()
         order = ("" if query.get("desc", "").strip().lower() == "false" else "-") + order_of(query)
-        documents = [listed_to_wire(document) for document in page.slice(rows.order_by(order, "pk"))]
+        conditions = [condition] if condition and condition.comparisons else []
+        rows, total = listed_documents(dataset, wanted, conditions)
+        documents = [listed_to_wire(document) for document in page.read(rows.order_by(order, "pk"), total)]
         return success({"total": total, "docs": documents})
 
     @extend_schema(

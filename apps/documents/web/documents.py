@@ -20,10 +20,9 @@ from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, accessible_datasets, editable_dataset, editable_datasets
 from apps.documents.errors import PartlyRefused
-from apps.documents.metadata.filtering import matches
 from apps.documents.models import Document
 from apps.documents.schemas import order_of
-from apps.documents.selectors import document_in, documents_in, documents_of
+from apps.documents.selectors import document_in, documents_in, documents_of, listed_documents
 from apps.documents.services import adding
 from apps.documents.services.auditing import note_document
 from apps.documents.services.metadata import set_metadata
@@ -92,13 +91,12 @@ class WebDocumentViewSet(WebViewSet):
     def list(self, request: Request) -> Response:
         query, body = request.query_params, read_object(http_request(request))
         dataset = _readable(request, query)
-        rows = schemas.filter_of(query, body).apply(documents_of(dataset))
-        if conditions := schemas.metadata_conditions(body):
-            rows = matches([dataset.pk], conditions).among(rows)
+        rows, total = listed_documents(dataset, schemas.filter_of(query, body), schemas.metadata_conditions(body))
         if schemas.wants_empty_metadata(body):
             rows = rows.filter(meta_fields={})
+            total = rows.count()
         sign = "-" if web_descending(query) else ""
-        documents, total = web_rows(rows.order_by(sign + order_of(query), f"{sign}pk"), query)
+        documents, total = web_rows(rows.order_by(sign + order_of(query), f"{sign}pk"), query, total)
         creators = owners_of([document.created_by for document in documents])
         shown = [wire.listed_document_to_wire(document, creators.get(document.created_by)) for document in documents]
         return web_success({"total": total, "docs": shown})

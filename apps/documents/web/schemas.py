@@ -30,9 +30,9 @@ def filter_of(query: QueryDict, body: Mapping[str, Any]) -> DocumentFilter:
         raise DataError(f"Invalid filter conditions: {', '.join(wrong)} type{'s' if len(wrong) > 1 else ''}")
     return DocumentFilter(
         keywords=sent.keywords,
-        suffixes=[suffix.replace("\0", "\ufffd") for suffix in _list(body, "suffix")],
-        types=types,
-        states=states,
+        suffixes=tuple(suffix.replace("\0", "\ufffd") for suffix in _list(body, "suffix")),
+        types=tuple(types),
+        states=tuple(states),
         created_from=sent.created_from,
         created_before=sent.created_before,
     )

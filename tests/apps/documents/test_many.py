@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from apps.core.many import among
+from apps.core.paging import Page
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document
 from apps.documents.selectors import DocumentFilter, documents_of
@@ -57,6 +61,26 @@ def test_the_total_of_a_whole_dataset_is_not_counted(api: API, base: str, upload
         assert api.call("GET", f"{base}/documents?page_size=1")["data"]["total"] == 2
     assert not [query for query in queries if "COUNT(" in query["sql"]]
     assert api.call("GET", f"{base}/documents?keywords=a&page_size=1")["data"]["total"] == 1
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(0, 2), max_size=12),
+    page=st.builds(Page, st.integers(1, 14), st.integers(0, 14)),
+    order=st.sampled_from([("size", "pk"), ("-size", "pk"), ("-created_at", "pk"), ("state", "-size", "-pk")]),
+)
+def test_a_page_is_the_same_from_either_end(
+    dataset: dict[str, Any], sizes: list[int], page: Page, order: tuple[str, ...]
+) -> None:
+    row = KnowledgeBase.objects.get(pk=dataset["id"])
+    Document.objects.filter(dataset=row).delete()
+    Document.objects.bulk_create(Document(dataset=row, name=str(n), size=size) for n, size in enumerate(sizes))
+    rows = documents_of(row).order_by(*order)
+    start = (page.number - 1) * page.size
+    with CaptureQueriesContext(connection) as queries:
+        assert page.read(rows, len(sizes)) == list(rows)[start : start + page.size]
+    offset = re.search(r"OFFSET (\d+)", queries[0]["sql"])
+    assert offset is None or int(offset[1]) <= len(sizes) / 2
 
 
 def test_a_name_that_is_taken_many_times_costs_few_queries(api: API, base: str, dataset: dict[str, Any]) -> None:
