@@ -101,6 +101,7 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
     def finish(self) -> None:
         if self.producer:
             self.unregisterProducer()
+        self.may_write.set()  # Twisted tells only a registered producer that its buffer has drained
         super().finish()
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802

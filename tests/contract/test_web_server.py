@@ -19,6 +19,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 MIB = 1024 * 1024
+BLOCK = 64 * 1024
 LARGE = 200 * MIB
 LIMIT = 300 * MIB
 
@@ -43,11 +44,14 @@ def download(request):
     file.truncate(int(request.GET["size"]))
     return FileResponse(file)
 
+def whole(request):
+    return HttpResponse(bytes(int(request.GET["size"])))
+
 def slow(request):
     time.sleep(1)
     return HttpResponse("done")
 
-urlpatterns = [path("upload", upload), path("download", download), path("slow", slow)]
+urlpatterns = [path(view.__name__, view) for view in (upload, download, whole, slow)]
 """
 
 
@@ -194,6 +198,18 @@ def test_a_stopping_server_finishes_what_it_began_and_accepts_no_more(tmp_path: 
     assert answers == [b"done"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), 5)
+
+
+def test_an_answer_that_fills_the_buffer_at_its_end_has_ended(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    connection = server.connect()
+    for blocks in (1, 2, 3):  # Twisted's buffer takes one, and Django writes one at a time
+        connection.request("GET", f"/whole?size={blocks * BLOCK}")
+        assert len(connection.getresponse().read()) == blocks * BLOCK
+    connection.close()
+    assert server.stop() == 0
+    with server.process.stderr as log:
+        assert "requests are running" not in log.read()
 
 
 def test_a_taken_port_is_a_clear_failure(server: Server, tmp_path: Path) -> None:
