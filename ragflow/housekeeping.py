@@ -16,6 +16,8 @@ from celery import bootsteps
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from ragflow import worker_counts
+
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 10.0
@@ -30,6 +32,7 @@ class Housekeeping(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        worker_counts.report_after_tasks()  # now, because the pool may be about to fork
 
     def start(self, worker: Any) -> None:
         name = f"{worker.hostname}/{os.getpid()}"
@@ -49,7 +52,9 @@ class Housekeeping(bootsteps.StartStopStep):
             _guarded(say_alive, name, threads)
             _guarded(_sweep)
             _guarded(_forget)
+            _guarded(worker_counts.report)  # of long tasks while they run
             self._stopping.wait(ROUND_SECONDS)
+        _guarded(worker_counts.report)
         _guarded(say_goodbye, name)
 
 

@@ -1,6 +1,6 @@
 """`GET /metrics`: what this web process counted, and what the database knows, in Prometheus' text format.
 
-The workers' numbers are those of their task rows, so this one address tells of the whole installation.
+The workers' numbers are in the database, too, so this one address tells of the whole installation.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from apps.core.http import error_response
 from apps.core.metrics import REGISTRY
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import IngestTask
+from ragflow import worker_counts
 from ragflow.housekeeping import GONE_AFTER
 from ragflow.models import BrokerMessage, Worker
 
@@ -61,7 +62,7 @@ class _Installation(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [_tasks(), *_totals(), _queue(), _workers()]
+            found = [_tasks(), *_totals(), _queue(), _workers(), *worker_counts.shown()]
             is_up = 1.0
         except DatabaseError as error:
             log.warning("Metrics: the database does not answer: %s", type(error).__name__)

@@ -1,4 +1,4 @@
-"""What the installation itself keeps: its queue when there is no message broker, and which workers live."""
+"""What the installation itself keeps: its queue when there is no message broker, its workers and what they counted."""
 
 from __future__ import annotations
 
@@ -31,3 +31,19 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class WorkerCount(models.Model):
+    """A number that all workers together have counted since the beginning (ragflow.worker_counts)."""
+
+    sample = models.CharField(max_length=64, help_text="Its name among the metrics.")
+    labels = models.CharField(max_length=191, help_text="As JSON.")
+    value = models.FloatField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sample", "labels"], name="one_count_per_sample_and_labels")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sample} {self.labels}: {self.value:g}"

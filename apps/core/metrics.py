@@ -35,13 +35,19 @@ answers = Counter("ragflow_answers", "Answers to questions, by how they ended.",
 tokens = Counter(
     "ragflow_tokens", "Tokens of answered questions, as the chat models count them.", ("direction",), registry=REGISTRY
 )
-_calls = Counter(
+provider_tokens = Counter(
+    "ragflow_provider_tokens",
+    "Tokens of answered questions and embedded documents, by the provider of the model.",
+    ("provider",),
+    registry=REGISTRY,
+)
+model_calls = Counter(
     "ragflow_model_calls",
     "Calls to providers of models, by kind of model and how they ended.",
     ("kind", "outcome"),
     registry=REGISTRY,
 )
-_call_seconds = Histogram(
+model_call_seconds = Histogram(
     "ragflow_model_call_seconds", "Time that these calls took.", ("kind",), buckets=_SLOW, registry=REGISTRY
 )
 
@@ -54,5 +60,5 @@ def count_request(*, method: str, route: str, status: int, seconds: float) -> No
 
 
 def count_call(call: Call) -> None:
-    _calls.labels(call.kind, call.outcome).inc()
-    _call_seconds.labels(call.kind).observe(call.seconds)
+    model_calls.labels(call.kind, call.outcome).inc()
+    model_call_seconds.labels(call.kind).observe(call.seconds)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 from django.test import Client
 
+from apps.accounts.services.models import note_usage
 from apps.core import metrics
-from ragflow.engine.calls import call
+from ragflow import worker_counts
+from ragflow.engine.calls import Call, call
 from ragflow.engine.errors import ModelError
+from ragflow.models import WorkerCount
 from tests.tools.asgi import Exchange
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,7 +126,7 @@ class TestTheInstallation:
             assert known not in text
 
     def test_few_queries(self, api: Any, django_assert_num_queries: Any):
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             shown()
 
     def test_without_a_database(self, monkeypatch: pytest.MonkeyPatch):
@@ -154,3 +164,94 @@ def test_the_text_is_of_the_format_that_prometheus_reads():
 
     families = {family.name for family in text_string_to_metric_families(shown())}
     assert {"ragflow_http_requests", "ragflow_first_token_seconds", "ragflow_tokens", "ragflow_answers"} <= families
+
+
+class TestWorkers:
+    @pytest.fixture(autouse=True)
+    def nothing_reported_yet(self) -> None:
+        """This process has counted in other tests; a worker begins with nothing."""
+        worker_counts._reported.clear()
+        worker_counts._reported.update(worker_counts._counted())
+
+    def work(self, seconds: float = 0.0) -> None:
+        metrics.count_call(Call("embedding", "ok", seconds))
+
+    def test_nothing_is_counted_twice(self):
+        for calls in (2, 0, 1):
+            for _ in range(calls):
+                self.work(seconds=1.5)
+            worker_counts.report()
+        text = shown()
+        assert 'ragflow_worker_model_calls_total{kind="embedding",outcome="ok"} 3.0' in text
+        assert 'ragflow_worker_model_call_seconds_bucket{kind="embedding",le="2.0"} 3.0' in text
+        assert 'ragflow_worker_model_call_seconds_sum{kind="embedding"} 4.5' in text
+        assert 'le="1.0"} 3.0' not in text
+
+    def test_a_report_that_fails_is_made_up_for(self, monkeypatch: pytest.MonkeyPatch):
+        def away(*_: Any) -> None:
+            raise OperationalError("away")
+
+        self.work()
+        with monkeypatch.context() as patch:
+            patch.setattr(worker_counts, "_add", away)
+            worker_counts._after_task()  # which a task survives
+        self.work()
+        worker_counts.report()
+        assert WorkerCount.objects.get(sample="ragflow_model_calls_total").value == 2
+
+    def test_the_text_stays_readable(self):
+        from prometheus_client.parser import text_string_to_metric_families
+
+        for seconds in (0.2, 100, 1000):
+            self.work(seconds)
+        metrics.count_call(Call("rerank", "TIMEOUT", 3))
+        worker_counts.report()
+        families = {family.name: family for family in text_string_to_metric_families(shown())}
+        seconds = families["ragflow_worker_model_call_seconds"]
+        assert seconds.type == "histogram"
+        buckets = [
+            (float(sample.labels["le"]), sample.value)
+            for sample in seconds.samples
+            if sample.name.endswith("_bucket") and sample.labels["kind"] == "embedding"
+        ]
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == (float("inf"), 3)
+
+    def test_no_rows_for_what_did_not_happen(self, django_assert_num_queries: Any):
+        with django_assert_num_queries(0):
+            worker_counts.report()
+
+    @pytest.mark.parametrize(
+        ("model", "provider"),
+        [("m@OpenAI", "OpenAI"), ("m@planted", "other"), ("planted", "other"), ("x@Builtin", "Builtin")],
+    )
+    def test_tokens_by_provider(self, api: Any, model: str, provider: str):
+        note_usage(tenant_id=api.tenant.pk, model=model, tokens=7)
+        worker_counts.report()
+        text = shown()
+        assert f'ragflow_worker_provider_tokens_total{{provider="{provider}"}} 7.0' in text
+        assert "planted" not in text
+
+
+SCRIPT = """
+import sys, django
+django.setup()
+from apps.core.metrics import count_call
+from ragflow import worker_counts
+from ragflow.engine.calls import Call
+
+for _ in range(20):
+    count_call(Call("embedding", "ok", 0.5))
+    worker_counts.report()
+"""
+
+
+def test_processes_add_to_the_same_numbers(tmp_path: Path):
+    environment = os.environ | {"RAGFLOW_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "ragflow.settings"}
+    run = partial(subprocess.run, env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
+    run([sys.executable, "manage.py", "migrate", "--verbosity", "0"])
+    workers = [subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment, cwd=ROOT) for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    read = "import django; django.setup(); from ragflow.worker_counts import shown; print(shown())"
+    found = run([sys.executable, "-c", read]).stdout
+    assert "labels={'kind': 'embedding', 'outcome': 'ok'}, value=40.0" in found

@@ -15,6 +15,7 @@ from apps.accounts.model_schemas import ModelRef, ModelStatus, NewModel, Provide
 from apps.accounts.models import Tenant, TenantModel
 from apps.core.crypto import encrypt
 from apps.core.errors import DataError
+from apps.core.metrics import provider_tokens
 from ragflow.engine.errors import ModelError
 
 CHECKED_BY_KEY = ("chat", "embedding", "rerank")
@@ -107,10 +108,13 @@ def problem_with(*, row: TenantModel) -> str:
 
 def note_usage(*, tenant_id: str, model: str, tokens: int) -> None:
     """Count the tokens of a turn or of a document for the model that a tenant used. Models of others count nowhere."""
-    spec = spec_of(model)
-    if tokens <= 0 or spec.is_builtin or not spec.provider:
+    if tokens <= 0:
         return
+    spec = spec_of(model)
     provider = providers().get(spec.provider)
+    provider_tokens.labels(provider.name if provider else "other").inc(tokens)  # a name of somebody's own is no label
+    if spec.is_builtin or not spec.provider:
+        return
     names = {spec.model} | ({provider.stored_name(spec.model)} if provider else set())
     used = TenantModel.objects.filter(tenant_id=tenant_id, provider=spec.provider, name__in=names)
     used.update(used_tokens=F("used_tokens") + tokens)

@@ -36,7 +36,7 @@ def _forget_some(limit: datetime) -> int:
     if connection.vendor == "postgresql":  # whose trigger refuses every other deletion
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('ragflow.forgets_audit_entries', 'yes', true)")
-    entries = models.QuerySet(AuditEntry)  # the model's own manager refuses, too
+    entries: models.QuerySet[AuditEntry] = models.QuerySet(AuditEntry)  # the model's own manager refuses, too
     old = entries.filter(at__lt=limit)
     ids = list(old.order_by("id").values_list("id", flat=True)[:AT_ONCE])
     if not ids:
