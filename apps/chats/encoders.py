@@ -91,7 +91,9 @@ class RagflowCompletion:
                     match event:
                         case Retrieved():
                             solo = False
-                        case Delta(text) | Thinking(text):
+                        case Delta(text, audio):
+                            yield self._delta(text, solo, audio_binary=_hexadecimal(audio))
+                        case Thinking(text):
                             yield self._delta(text, solo)
                         case ThinkingStarted():
                             yield self._delta("", solo, start_to_think=True)
@@ -101,8 +103,6 @@ class RagflowCompletion:
                             yield frame({**self._envelope, "data": self._from_rows(event)})
                         case Answer() if not solo and (event.text or event.thoughts):
                             yield self._final(event)
-                        case Answer(audio=audio) if audio:
-                            yield self._delta("", solo, audio_binary=_hexadecimal(audio))
         except EngineError as error:
             for item in self.failure(error):
                 yield item

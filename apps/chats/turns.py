@@ -49,13 +49,10 @@ from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.registry import ModelSpec
 from ragflow.engine.retrieval.web import WebSearch
 from ragflow.engine.speech.base import TextToSpeech
-from ragflow.engine.speech.speaking import spoken_excerpt
+from ragflow.engine.speech.narration import narrated, spoken
 from ragflow.engine.types import Answer, Delta, Event, Message, Retrieval, Retrieved, Thinking
 
 logger = logging.getLogger(__name__)
-
-SPEECH_SECONDS = 30.0
-"""How long an answer waits at its end for the audio of it."""
 
 HISTORY_MESSAGES = 50
 """How far back a conversation is read. More would rarely fit into a context window."""
@@ -78,6 +75,7 @@ class OpenTurn:
     search: Search | None
     web: WebSearch | None = None
     voice: TextToSpeech | None = None
+    streams: bool = True  # the answer is read while it is made
     session_id: str = ""
     tenant_id: str = ""  # whose model it is
     reads_tables: bool = False  # spreadsheets are asked by SQL first
@@ -217,6 +215,7 @@ def _open(
         search=search,
         web=web,
         voice=_voice(assistant),
+        streams=asked.streams,
         session_id=session_id,
         tenant_id=assistant.tenant_id,
         reads_tables=True,
@@ -261,12 +260,21 @@ def _languages(value: Any) -> tuple[str, ...]:
 # -- answering -----------------------------------------------------------------------------------------------------
 
 
-async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
-    """Yield the events of a turn. The exchange is kept before its Answer is passed on.
+def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
+    """Yield the events of a turn, with its speech where the assistant has a voice.
+
+    The exchange is kept before its Answer is passed on.
 
     When the client leaves (the task is cancelled, or the generator closed), what was said so far is kept, marked as
     interrupted, and the request to the model ends at once. After an error nothing is kept.
     """
+    events = _answered(opened)
+    if opened.voice is None:
+        return events
+    return narrated(events, opened.voice) if opened.streams else spoken(events, opened.voice)
+
+
+async def _answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
     said = _Said()
     watch = Watch()
     search = opened.search
@@ -286,8 +294,6 @@ async def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
                     event = await _confirmed(opened, event)  # noqa: PLW2901
                     event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
                     await _keep(replace(_exchange(opened, event), seconds=watch.seconds))
-                    voice = None if event.from_rows else opened.voice
-                    event = replace(event, audio=await _spoken(voice, event.text))  # noqa: PLW2901
                 yield event
     except (asyncio.CancelledError, GeneratorExit):
         watch.stop("interrupted")
@@ -308,18 +314,6 @@ async def _confirmed(opened: OpenTurn, answer: Answer) -> Answer:
     except EngineError as error:
         logger.warning("The citations of an answer could not be confirmed: %s", error)
         return answer
-
-
-async def _spoken(voice: TextToSpeech | None, text: str) -> bytes:
-    """Return the audio of an answer, which is given without when that fails."""
-    if voice is None:
-        return b""
-    try:
-        async with asyncio.timeout(SPEECH_SECONDS):
-            return await spoken_excerpt(voice, text)
-    except (ModelError, TimeoutError) as error:
-        logger.warning("%s did not speak an answer: %s", voice.name, error or "it took too long")
-        return b""
 
 
 class _Said:

@@ -202,6 +202,7 @@ class ThinkingEnded:
 @dataclass(frozen=True, slots=True)
 class Delta:
     text: str
+    audio: bytes = b""  # MP3 of sentences before, where the assistant speaks along
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class Answer:
     prompt: str  # the system text and the query, for diagnosis
     grounded: bool = True  # False when nothing was retrieved and the configured empty response was given
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by stage
-    audio: bytes = b""  # MP3 of its beginning, where the assistant speaks
+    audio: bytes = b""  # MP3 of its beginning, where the assistant speaks at the end
     from_rows: bool = False  # True: read from spreadsheets by SQL; each passage stands for a row, naming its document
 
 

@@ -48,7 +48,7 @@ class WebSearch:
                 )
             return tuple(_passages(self.endpoint, answer))[:MOST_RESULTS]
         except (ModelError, TimeoutError) as error:
-            logger.warning("The web was not searched: %s", error or f"it took longer than {SECONDS:g} seconds")
+            logger.warning("The web was not searched: %s", str(error) or f"it took longer than {SECONDS:g} seconds")
             return ()
 
 

@@ -12,7 +12,9 @@ from ragflow.engine.speech.base import TextToSpeech
 PIECE_LENGTH = 400  # characters that are spoken in one request; the first piece is one sentence
 LONGEST_EXCERPT = 500  # characters of an answer that go with it as audio
 
-SENTENCE = re.compile(r".+?(?:[。！？；…]+|[.!?;:]+(?=\s)|\n+|$)", re.DOTALL)
+_END = r"[。！？；…]+|[.!?;:]+(?=\s)|\n+"
+SENTENCE_END = re.compile(_END)
+SENTENCE = re.compile(rf".+?(?:{_END}|$)", re.DOTALL)
 CLAUSE = re.compile(rf".{{1,{PIECE_LENGTH - 1}}}(?:[,，、]|\s|$)|.{{1,{PIECE_LENGTH}}}", re.DOTALL)
 SILENT = frozenset({"Cc", "Cf", "Cs", "Co", "So", "Sk"})  # control characters, emoji and their modifiers
 CITATION = re.compile(r"\s?\[ID:\d+\]")

@@ -225,6 +225,8 @@ def token_of(api: Any) -> str:
 
 @pytest.fixture
 def asgi(api: Any) -> ASGI:
+    import ragflow.asgi  # noqa: F401 -- its import sets up logging: before the test, which may read the log
+
     return ASGI(token_of(api))
 
 

@@ -453,13 +453,8 @@ def test_frames_of_embedded_chats_are_the_same_with_a_message(events):
     assert frames == [{"message": "", **frame} for frame in ragflow(events)]
 
 
-@pytest.mark.parametrize(
-    ("events", "place"),
-    [([*GROUNDED[:-1], answer("x", audio=b"\xff\xf3")], -2), ([Delta("x"), answer("x", audio=b"\xff\xf3")], -2)],
-    ids=["with datasets", "without"],
-)
-def test_audio_comes_with_the_end_of_an_answer(events, place):
-    frames = ragflow(events)
-    assert frames[place]["data"]["audio_binary"] == "fff3"
-    assert [frame["data"]["audio_binary"] for frame in frames[:place]] == [None] * (len(frames) - 2)
-    assert ragflow_answer(events)["data"]["audio_binary"] == "fff3"
+def test_audio_comes_on_its_delta_or_with_a_whole_answer():
+    events = [*GROUNDED[:-1], Delta("Nord.", b"\xff\xf3"), Delta("", b"\x01"), GROUNDED[-1]]
+    deltas = [frame["data"] for frame in ragflow(events)[-4:-1]]
+    assert [(delta["answer"], delta["audio_binary"]) for delta in deltas] == [("Nord.", "fff3"), ("", "01"), ("", None)]
+    assert ragflow_answer([Delta("x"), answer("x", audio=b"\xff\xf3")])["data"]["audio_binary"] == "fff3"

@@ -158,8 +158,10 @@ def test_an_assistant_speaks_its_answers(asgi, provider, speaker):
     path, body = speaker
     provider.script(Reply(endpoint="chat", text="Clara Nord [ID:0]."))
     frames = asgi.ask(path, body).frames
-    assert [frame["data"]["audio_binary"] for frame in frames[:-2]] == [None] * (len(frames) - 2)
-    assert bytes.fromhex(frames[-2]["data"]["audio_binary"]) == b"<Clara><Nord.>"
+    *deltas, spoken, final, _end = [frame["data"] for frame in frames]
+    assert [delta["audio_binary"] for delta in [*deltas, final]] == [None] * (len(deltas) + 1)
+    assert (spoken["answer"], spoken["final"]) == ("", False)
+    assert bytes.fromhex(spoken["audio_binary"]) == b"<Clara><Nord.>"
     provider.script(Reply(endpoint="chat", text="Clara Nord."))
     assert bytes.fromhex(asgi.ask(path, body | {"stream": False}).json["data"]["audio_binary"]) == b"<Clara><Nord.>"
 
@@ -174,8 +176,48 @@ def test_an_assistant_that_lost_its_voice_answers_in_writing(asgi, provider, spe
     assert answer["data"]["audio_binary"] is None
 
 
+def test_a_stream_is_spoken_sentence_by_sentence(asgi, provider, speaker):
+    path, body = speaker
+    provider.script(Reply(endpoint="chat", pieces=["It was Nord. ", "In 1903. ", "Yes."], interval=0.1))
+    *frames, final, _end = asgi.ask(path, body).frames
+    audio = [bytes.fromhex(frame["data"]["audio_binary"] or "") for frame in frames]
+    assert b"".join(audio) == b"<It><was><Nord.><In><1903.><Yes.>"
+    assert "".join(frame["data"]["answer"] for frame in frames) == "It was Nord. In 1903. Yes."
+    assert audio[0] == b""
+    assert final["data"]["audio_binary"] is None
+
+
+def test_an_empty_response_is_spoken_too(asgi, provider, speaker):
+    path, body = speaker
+    frame, _end = asgi.ask(path, body | {"question": "xylophone quark"}).frames
+    spoken = bytes.fromhex(frame["data"]["audio_binary"])
+    assert spoken.startswith(b"<Sorry!>")
+    assert frame["data"]["final"] is True
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_who_leaves_a_spoken_answer_ends_the_voice_too(asgi, provider, speaker, stream):
+    path, body = speaker
+    provider.script(Reply(endpoint="chat", text="One. Two."), Reply(endpoint="speech", hang_after=0))
+    async with asgi.calling(path, body | {"stream": stream}):
+        speech = await asyncio.to_thread(provider.wait_for_exchange, 2)
+    assert await asyncio.to_thread(speech.ended.wait, 5)
+    assert speech.path.endswith("/speech")
+    assert speech.client_left_after is not None
+
+
+@pytest.mark.parametrize("fault", [Reply(endpoint="speech", status=401), Reply(endpoint="speech", cut_after=0)])
+def test_a_stream_that_lost_its_voice_is_read(asgi, provider, speaker, fault):
+    path, body = speaker
+    provider.script(fault, Reply(endpoint="chat", text="One. Two."))
+    *frames, final, end = asgi.ask(path, body).frames
+    assert "".join(frame["data"]["answer"] for frame in frames) == "One. Two."
+    assert {frame["data"]["audio_binary"] for frame in [*frames, final]} == {None}
+    assert end == {"code": 0, "data": True}
+
+
 def test_a_voice_that_hangs_holds_no_answer_back(asgi, provider, speaker, monkeypatch):
-    monkeypatch.setattr("apps.chats.turns.SPEECH_SECONDS", 0.2)
+    monkeypatch.setattr("ragflow.engine.speech.narration.SECONDS", 0.2)
     path, body = speaker
     provider.script(Reply(endpoint="speech", hang_after=0))
     assert asgi.ask(path, body | {"stream": False}).json["data"]["audio_binary"] is None

@@ -59,6 +59,7 @@ STREAMS: dict[str, tuple[str, dict[str, Any], tuple[Reply, ...]]] = {
     "completion-rows": (CHAT.replace("{chat}", "{tables}"), within(session_id="{tables_session}"), (SQL,)),
     "completion-solo": (CHAT.replace("{chat}", "{solo}"), within(session_id="{solo_session}"), (NORD,)),
     "completion-failure": (CHAT, within(), (BUSY,)),
+    "completion-spoken": (CHAT.replace("{chat}", "{spoken}"), within(session_id="{spoken_session}"), (NORD,)),
     "completion-web": (CHAT.replace("{chat}", "{web}"), within(session_id="{web_session}"), (PAGES, NORD)),
     "openai": (OPENAI, openai(), (NORD,)),
     "openai-reference": (OPENAI, openai(extra_body={"reference": True}), (NORD,)),
@@ -95,6 +96,7 @@ def names(api, provider, settings, fill, run_tasks, create_chat, new_session) ->
     chats = {
         "chat": create_chat("golden", dataset_ids=[dataset], prompt=prompt)["id"],
         "tables": create_chat("tables", dataset_ids=[tables])["id"],
+        "spoken": create_chat("spoken", dataset_ids=[dataset], prompt=prompt | {"tts": True})["id"],
         "web": create_chat("web", dataset_ids=[dataset], prompt=prompt | {"tavily_api_key": "k"})["id"],
         "solo": create_chat("solo", prompt={"prompt": "Be kind.", "variables": []})["id"],
     }
