@@ -38,7 +38,7 @@ def summarised_ids(payload: Mapping[str, Any]) -> list[str] | None:
 @dataclass(frozen=True, slots=True)
 class MetadataUpdate:
     document_ids: list[Any]  # empty: not named
-    condition: Condition | None
+    condition: dict[str, Any]  # as it was sent: the documents that are named are looked up first
     updates: list[Update]
     deletes: list[Delete]
 
@@ -60,7 +60,7 @@ def metadata_update(payload: Mapping[str, Any]) -> MetadataUpdate:
         document_ids=ids,
         updates=[_update(item) for item in updates],
         deletes=[_delete(item) for item in deletes],
-        condition=read_condition(condition),
+        condition=condition,
     )
 
 

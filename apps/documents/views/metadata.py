@@ -13,6 +13,7 @@ from apps.core.errors import NotFound
 from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset
+from apps.documents.metadata.condition import read_condition
 from apps.documents.metadata.filtering import matches
 from apps.documents.metadata.summary import summary_of
 from apps.documents.metadata_schemas import MetadataUpdate, metadata_update, summarised_ids
@@ -70,11 +71,11 @@ def _unknown(dataset_id: str) -> NotFound:
 def _selected(dataset: KnowledgeBase, wanted: MetadataUpdate) -> list[str]:
     """Return the documents to change: those named that satisfy the condition; without either, all of the dataset."""
     known = existing_ids(dataset, wanted.document_ids)
-    foreign = [str(id_) for id_ in wanted.document_ids if not isinstance(id_, str) or id_ not in known]
+    foreign = dict.fromkeys(str(id_) for id_ in wanted.document_ids if not isinstance(id_, str) or id_ not in known)
     if foreign:
         raise NotFound(f"These documents do not belong to dataset {dataset.pk}: {', '.join(foreign)}")
     rows = documents_of(dataset)
-    if wanted.condition:
-        rows = matches([dataset.pk], [wanted.condition]).among(rows)
+    if condition := read_condition(wanted.condition):
+        rows = matches([dataset.pk], [condition]).among(rows)
     ids = rows.order_by("pk").values_list("pk", flat=True)
     return [id_ for id_ in ids if id_ in known] if wanted.document_ids else list(ids)

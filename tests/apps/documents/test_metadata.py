@@ -206,8 +206,9 @@ def test_documents_of_another_dataset(update, filled, api, dataset, profile):
     ids = filled({"a": 1})
     foreign = api.create_dataset("second")["id"]
     (document,) = api.upload(foreign, ("f.txt", b"x"))
-    sent = [ids[0], document["id"], "unknown", 5]
-    answer = update({"selector": {"document_ids": sent}, "updates": [{"key": "a", "value": 2}]})
+    sent = [ids[0], document["id"], "unknown", 5, "unknown"]
+    selector = {"document_ids": sent, "metadata_condition": {"conditions": [{}]}}
+    answer = update({"selector": selector, "updates": [{"key": "a", "value": 2}]})
     expected = f"These documents do not belong to dataset {dataset['id']}: {document['id']}, unknown, 5"
     assert (answer["code"], answer["message"]) == (102, expected)
     assert fields_of(ids[0]) == {"a": 1}
