@@ -12,6 +12,7 @@ from itertools import count
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.crypto import constant_time_compare
 
 from apps.accounts import audit
 from apps.accounts.catalogue import OCR
@@ -23,7 +24,7 @@ def add_models_of_environment(*, tenant: Tenant) -> None:
     """Make sure that the tenant has a model with the present values of each service that the environment names."""
     for provider, values in settings.OCR_SERVICES.items():
         rows = list(TenantModel.objects.filter(tenant=tenant, provider=provider))
-        if not any(row.type == OCR and decrypt(row.encrypted_key) == _as_key(values) for row in rows):
+        if not any(_has(row, values) for row in rows):
             _add(tenant, provider, values, taken={row.name for row in rows})
 
 
@@ -38,6 +39,10 @@ def _add(tenant: Tenant, provider: str, values: Mapping[str, str], *, taken: set
     )
     if is_new:
         audit.record("set", "model", name=str(row), tenant_id=tenant.pk, detail={"by": "environment"})
+
+
+def _has(row: TenantModel, values: Mapping[str, str]) -> bool:
+    return row.type == OCR and constant_time_compare(decrypt(row.encrypted_key) or "", _as_key(values))
 
 
 def _as_key(values: Mapping[str, str]) -> str:

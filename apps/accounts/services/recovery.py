@@ -84,10 +84,11 @@ def reset_password(*, email: str, new: object, confirmed: object, address: str) 
     throttles.hit(throttles.RECOVERY_FROM_ADDRESS, address)
     new_text = readable_password("new_password", new)
     confirmed_text = readable_password("confirm_new_password", confirmed)
-    is_confirmed = _password_in(new_text) == _password_in(confirmed_text)
+    is_confirmed = constant_time_compare(_password_in(new_text), _password_in(confirmed_text))
     with transaction.atomic():
         recovery = _locked(email)
-        if not _is_live(recovery.verified_until) or recovery.verified_for != _hashed("address", email, address):
+        is_the_one = constant_time_compare(recovery.verified_for, _hashed("address", email, address))
+        if not _is_live(recovery.verified_until) or not is_the_one:
             raise WrongCredentials("email not verified")
         if not is_confirmed:
             raise InvalidArgument("passwords do not match", data=False)
