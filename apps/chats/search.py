@@ -91,7 +91,7 @@ class Search:
     @property
     def similarities(self) -> HybridSimilarity:
         weight = self.request.vector_weight(self.embedder.default_vector_weight)
-        return HybridSimilarity(self.store, self.embedder, weight)
+        return HybridSimilarity(self.store, self.embedder, weight, self.request.spaces)
 
 
 async def find_nothing(_text: str) -> Retrieval:
@@ -183,6 +183,7 @@ def search_in(
             numbers,
             dataset_ids=tuple(dataset.pk for dataset in datasets),
             pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
+            spaces={dataset.pk: dataset.vector_space for dataset in datasets},
             candidates=profile().retrieval_candidates,
         ),
         filter=metadata_filter,

@@ -48,6 +48,12 @@ class KnowledgeBase(Record):
     language = models.CharField(max_length=32, default="English")
     permission = models.CharField(max_length=8, choices=Permission.choices, default=Permission.ME)
     embedding_model = models.CharField(max_length=255)
+    vector_space = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Where the search index keeps the vectors of this embedding model."
+    )
+    newest_space = models.PositiveIntegerField(
+        default=0, editable=False, help_text="The highest number given to a vector space."
+    )
     chunk_method = models.CharField(max_length=32, choices=ChunkMethod.choices, default=ChunkMethod.NAIVE)
     parser_config = models.JSONField(default=dict)
     pipeline_id = models.CharField(max_length=32, null=True, blank=True)
@@ -71,6 +77,14 @@ class KnowledgeBase(Record):
 
     def __str__(self) -> str:
         return self.name
+
+    def begin_space(self) -> int:
+        """Return the number of a new vector space, to be used beside the current one; the row has to be locked.
+
+        One of the two is even and the other odd, as the document store wants it. The caller saves the row.
+        """
+        self.newest_space += 1 + (self.newest_space - self.vector_space) % 2
+        return self.newest_space
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.name_key = name_key(self.name)

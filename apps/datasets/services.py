@@ -28,6 +28,8 @@ _SLICE = 1000
 _ABANDONED_AFTER = timedelta(minutes=1)
 _DIRECT = ("name", "avatar", "description", "permission", "chunk_method", "pipeline_id", "pagerank")
 
+_MODEL_FIELDS = ("embedding_model", "vector_space", "newest_space")
+
 
 def create_dataset(*, owner: Tenant, data: CreateDataset) -> KnowledgeBase:
     """Create a dataset; a name that the tenant uses already gets a number.
@@ -84,7 +86,7 @@ def update_dataset(*, principal: Principal, data: UpdateDataset) -> KnowledgeBas
         _change_embedding_model(dataset, data.embedding_model)
     for field in data.sent.intersection(_DIRECT):
         setattr(dataset, field, getattr(data, field))
-    changed = [*data.sent.intersection(_DIRECT), "name_key", "embedding_model", "parser_config", "updated_at"]
+    changed = [*data.sent.intersection(_DIRECT), "name_key", *_MODEL_FIELDS, "parser_config", "updated_at"]
     try:
         with transaction.atomic():
             dataset.save(update_fields=changed)
@@ -114,7 +116,16 @@ def _change_embedding_model(dataset: KnowledgeBase, name: str | None) -> None:
         )
     if wanted != dataset.embedding_model:
         language_models.require_embedding_model(wanted, dataset.tenant)
-    dataset.embedding_model = wanted
+        set_embedding_model(dataset, wanted)
+
+
+def set_embedding_model(dataset: KnowledgeBase, name: str) -> None:
+    """Set another model of a dataset without chunks. The caller has the row locked, and saves it.
+
+    Chunks of a document that is being parsed may be there already; its worker notices by the space, and begins again.
+    """
+    dataset.embedding_model = name
+    dataset.vector_space = dataset.begin_space()
 
 
 # -- deletion ------------------------------------------------------------------------------------------------------

@@ -1,53 +1,41 @@
-"""The worker's side of an ingest task: claim it, keep it, report, and finish it in one write.
-
-The task's row decides everything. A worker owns a task as long as it is running under the attempt number that the
-worker got when it claimed it; whatever a worker writes is checked against that in the same transaction. So a worker
-that was cancelled, or slept past its lease, changes nothing any more.
-"""
+"""The worker's side of an ingest task: claim it, report, and finish it in one write. How it is held is in `leases`."""
 
 from __future__ import annotations
 
 import logging
-import os
-import re
-import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from django.core.files.storage import default_storage
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from apps.accounts.language_models import embedder_for
 from apps.accounts.services.models import note_usage
 from apps.core.logs import note_tenant, working_on
 from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
 from apps.documents.extraction import extract
-from apps.documents.models import Document, IngestTask
+from apps.documents.leases import LEASE, LOOK_SECONDS, Held, claimed, key_of
+from apps.documents.models import Document, IngestTask, Reembedding
 from apps.documents.services.rows import recount
 from apps.documents.tables import keep_table
 from ragflow.engine.docstore.base import ChunkCount, DocStore
-from ragflow.engine.errors import Cancelled, EngineError, ParseError, StoreError
+from ragflow.engine.errors import Cancelled, EngineError, StoreError
 from ragflow.engine.ingest import IngestJob, ingest
 from ragflow.engine.tables.packing import TablePacker
 from ragflow.engine.types import Chunk, Matrix, Progress, Stage
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=20)
-RENEW_SECONDS = 5.0
 REPORT_SECONDS = 1.0
-LOOK_SECONDS = 0.5
 MAX_ATTEMPTS = 3
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def run(task_id: str) -> None:
@@ -62,7 +50,7 @@ def run(task_id: str) -> None:
 def _see_through(task: IngestTask) -> None:
     work = _Work(task)
     try:
-        with _lease_kept(work):
+        with work.lease_kept():
             work.do()
     except Cancelled:
         log.info("Parsing of document %s was cancelled", task.document_id)
@@ -79,17 +67,8 @@ def _see_through(task: IngestTask) -> None:
 
 def claim(task_id: str) -> IngestTask | None:
     """Take a waiting task, or return None. A task that stopped its workers too often is set aside instead."""
-    taken = IngestTask.objects.filter(pk=task_id, state=IngestTask.State.PENDING).update(
-        state=IngestTask.State.RUNNING,
-        attempt=F("attempt") + 1,
-        lease_until=timezone.now() + LEASE,
-        worker=f"{socket.gethostname()}/{os.getpid()}",
-        updated_at=timezone.now(),
-    )
-    if not taken:
-        return None
-    task = IngestTask.objects.select_related("document__dataset").get(pk=task_id)
-    if task.attempt <= MAX_ATTEMPTS:
+    task = claimed(IngestTask.objects.select_related("document__dataset"), task_id)
+    if task is None or task.attempt <= MAX_ATTEMPTS:
         return task
     _Work(task).end(
         IngestTask.State.QUARANTINED,
@@ -100,25 +79,31 @@ def claim(task_id: str) -> IngestTask | None:
     return None
 
 
-class _Work:
+class _ModelChanged(Exception):
+    """The dataset has another embedding model than the one that the work was begun with."""
+
+
+class _Work(Held[IngestTask]):
     """One attempt at one task."""
 
     def __init__(self, task: IngestTask) -> None:
-        self.task = task
+        super().__init__(task)
         self.document = task.document
-        self.lost = threading.Event()
-        self._looked_at = time.monotonic()
         self._reported_at = time.monotonic()
         self._lines: list[str] = []
         self._table = TablePacker()
 
-    @property
-    def mine(self) -> QuerySet[IngestTask]:
-        """The task's row, as long as it is this attempt's."""
-        return IngestTask.objects.filter(pk=self.task.pk, state=IngestTask.State.RUNNING, attempt=self.task.attempt)
-
     def do(self) -> None:
+        while True:
+            try:
+                return self._parse()
+            except _ModelChanged:
+                self.document.dataset = KnowledgeBase.objects.get(pk=self.document.dataset_id)
+                self._say(f"Parsing begins again: the embedding model is {self.document.dataset.embedding_model} now.")
+
+    def _parse(self) -> None:
         dataset = self.document.dataset
+        self._table = TablePacker()
         job = IngestJob(
             dataset_id=dataset.pk,
             document_id=self.document.pk,
@@ -149,14 +134,6 @@ class _Work:
         if message:
             self._lines.append(f"{timezone.localtime():%H:%M:%S} {message}")
 
-    def should_stop(self) -> bool:
-        """Tell whether the task is still this attempt's; the row is read twice a second at most."""
-        if not self.lost.is_set() and time.monotonic() - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = time.monotonic()
-            if not self.mine.exists():
-                self.lost.set()
-        return self.lost.is_set()
-
     def report(self, step: Progress) -> None:
         """Show how far the work is, once a second."""
         if time.monotonic() - self._reported_at < REPORT_SECONDS:
@@ -177,8 +154,10 @@ class _Work:
             if document is None:
                 raise Cancelled("The task is no longer this worker's.")
             recount(document)
-            keep_table(document, self._table.finish())
             dataset = self.document.dataset
+            if not KnowledgeBase.objects.filter(pk=dataset.pk, vector_space=dataset.vector_space).exists():
+                raise _ModelChanged
+            keep_table(document, self._table.finish())
             note_usage(tenant_id=dataset.tenant_id, model=dataset.embedding_model, tokens=document.token_count)
             document.state = Document.State.DONE
             document.progress = 1
@@ -193,7 +172,7 @@ class _Work:
             )
 
     def fail(self, error: Exception, sentence: str) -> None:
-        self.end(IngestTask.State.FAILED, _key_of(error), sentence)
+        self.end(IngestTask.State.FAILED, key_of(error), sentence)
 
     def end(self, state: IngestTask.State, error_class: str, sentence: str) -> None:
         """Record failure, unless the task was taken away meanwhile."""
@@ -243,7 +222,7 @@ class _OwnersStore:
     """The document store as one attempt sees it: it takes chunks only while the task is this attempt's.
 
     The task's row stays locked until a slice is written. Cancelling and deleting change that row first, so after them
-    no chunk appears any more.
+    no chunk appears any more. While a re-embedding of the dataset settles, slices wait.
     """
 
     def __init__(self, store: DocStore, work: _Work) -> None:
@@ -251,16 +230,32 @@ class _OwnersStore:
         self._work = work
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix) -> None:
-        with transaction.atomic():
-            if not self._work.mine.select_for_update().exists():
+        while not self._written(chunks, vectors):
+            time.sleep(LOOK_SECONDS)
+            if self._work.should_stop():
                 raise Cancelled("The task is no longer this worker's.")
-            self._store.upsert(self._as_the_row_says(chunks), vectors)
 
-    def _as_the_row_says(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """Give chunks the document's name and availability of this moment: both may change while it is parsed."""
-        rows = Document.objects.filter(pk=self._work.document.pk).values_list("name", "enabled")
-        name, enabled = rows.get()
-        return [replace(chunk, document_name=name, available=chunk.available and enabled) for chunk in chunks]
+    @transaction.atomic
+    def _written(self, chunks: Sequence[Chunk], vectors: Matrix) -> bool:
+        """Write a slice, with the document's name and availability of this moment; or return False if it has to wait.
+
+        Raises _ModelChanged when the dataset is searched with other vectors by now.
+        """
+        if not self._work.mine.select_for_update().exists():
+            raise Cancelled("The task is no longer this worker's.")
+        document = self._work.document
+        settling = Reembedding.objects.filter(
+            dataset=OuterRef("dataset"), state=Reembedding.State.RUNNING, stage=Reembedding.SETTLING
+        )
+        rows = Document.objects.filter(pk=document.pk).annotate(waits=Exists(settling))
+        name, enabled, space, waits = rows.values_list("name", "enabled", "dataset__vector_space", "waits").get()
+        if waits:
+            return False
+        if space != document.dataset.vector_space:
+            raise _ModelChanged
+        named = [replace(chunk, document_name=name, available=chunk.available and enabled) for chunk in chunks]
+        self._store.upsert(named, vectors, space=space)
+        return True
 
     def delete_document(self, dataset_id: str, document_id: str, *, older_than: float) -> ChunkCount:
         """Remove what earlier runs left. Chunks that were added since this task was asked for stay."""
@@ -269,37 +264,6 @@ class _OwnersStore:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
-
-
-@contextmanager
-def _lease_kept(work: _Work) -> Iterator[None]:
-    """Renew the lease in the background, however long one call into a model or a parser takes."""
-    over = threading.Event()
-
-    def renew() -> None:
-        try:
-            while not over.wait(RENEW_SECONDS):
-                if not _renewed(work):
-                    work.lost.set()
-                    return
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=renew, name=f"lease of {work.task.pk}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _renewed(work: _Work) -> bool:
-    try:
-        return bool(work.mine.update(lease_until=timezone.now() + LEASE))
-    except DatabaseError as error:
-        log.warning("The lease of task %s could not be renewed: %s", work.task.pk, error)
-        return True  # not known to be lost; every write checks again
 
 
 @contextmanager
@@ -318,10 +282,3 @@ def _file_of(document: Document) -> Iterator[Path]:
                 copy.write(block)
         copy.flush()
         yield Path(copy.name)
-
-
-def _key_of(error: Exception) -> str:
-    """Return a stable key for a class of failures: `encrypted`, `model_error`."""
-    if isinstance(error, ParseError):
-        return error.reason
-    return _CAMEL.sub("_", type(error).__name__).lower()

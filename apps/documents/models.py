@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.db import models
 
@@ -152,8 +152,8 @@ class DocumentTable(models.Model):
         return f"{self.row_count} rows of {self.document_id}"
 
 
-class IngestTask(Record):
-    """One attempt series to make a document searchable. This row is the truth; the message in the broker only rings.
+class Task(Record):
+    """Work for a worker. This row is the truth; the message in the broker only rings.
 
     A worker holds the task while `lease_until` lies ahead. What it writes counts only as long as the task is running
     under the attempt number that the worker took.
@@ -169,7 +169,6 @@ class IngestTask(Record):
 
     ACTIVE = (State.PENDING, State.RUNNING)
 
-    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="tasks")
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -179,6 +178,17 @@ class IngestTask(Record):
     message = models.TextField(blank=True, default="")
     error_class = models.CharField(max_length=64, blank=True, default="")
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[models.Manager[Self]] = models.Manager()
+
+    class Meta(Record.Meta):
+        abstract = True
+
+
+class IngestTask(Task):
+    """One attempt series to make a document searchable."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="tasks")
 
     class Meta(Record.Meta):
         constraints: ClassVar = [
@@ -192,6 +202,42 @@ class IngestTask(Record):
 
     def __str__(self) -> str:
         return f"{self.document} ({self.state})"
+
+
+class Reembedding(Task):
+    """The change of a dataset to another embedding model: every chunk gets a vector of that model.
+
+    Until it is done, the dataset is searched with the old vectors; see `apps.documents.embedding_anew`.
+    """
+
+    SETTLING = "settle"  # the stage in which nobody else adds many chunks
+
+    dataset = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="reembeddings")
+    embedding_model = models.CharField(max_length=255)
+    old_space = models.PositiveIntegerField(help_text="The vector space that is searched meanwhile.")
+    space = models.PositiveIntegerField(help_text="The one that the new vectors go to.")
+    is_cleared = models.BooleanField(
+        default=False, help_text="Whether the vectors that nobody needs any more are gone."
+    )
+
+    class Meta(Record.Meta):
+        verbose_name = "re-embedding"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["dataset"],
+                condition=models.Q(state__in=["pending", "running"]),
+                name="one_active_reembedding_per_dataset",
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["state", "lease_until"], name="reembedding_state_lease")]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} to {self.embedding_model} ({self.state})"
+
+    @property
+    def unused_space(self) -> int:
+        """The vector space that nobody needs when this has ended."""
+        return self.old_space if self.state == self.State.DONE else self.space
 
 
 class File(Record):

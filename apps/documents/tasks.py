@@ -5,8 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 
 from apps.datasets import services as datasets
-from apps.documents import ingest
-from apps.documents.services import deleting, file_deleting, parsing
+from apps.documents import embedding_anew, ingest
+from apps.documents.services import deleting, file_deleting, parsing, reembedding
 
 
 @shared_task
@@ -16,9 +16,17 @@ def ingest_document(task_id: str) -> None:
 
 
 @shared_task
+def reembed_dataset(task_id: str) -> None:
+    """Give the chunks of a dataset vectors of another model."""
+    embedding_anew.run(task_id)
+
+
+@shared_task
 def sweep() -> None:
     """Look for forgotten work: tasks whose worker died or whose message was lost, and interrupted deletions."""
     parsing.ring_again()
+    reembedding.ring_again()
+    reembedding.remove_unused_vectors()
     deleting.purge_hidden()
     datasets.purge_hidden()
     file_deleting.purge_hidden()

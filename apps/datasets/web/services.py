@@ -14,7 +14,7 @@ from apps.datasets import parser_config
 from apps.datasets.models import ChunkMethod, KnowledgeBase
 from apps.datasets.schemas import MAX_NAME
 from apps.datasets.selectors import owned_dataset, owned_datasets
-from apps.datasets.services import delete_datasets
+from apps.datasets.services import delete_datasets, set_embedding_model
 from apps.datasets.web.schemas import DatasetData
 
 
@@ -77,9 +77,11 @@ def _change_embedding_model(dataset: KnowledgeBase, model: str | None) -> None:
     if model is None:
         return
     wanted = model or language_models.default_embedding_name(dataset.tenant)
-    if dataset.chunk_count and wanted != dataset.embedding_model:
+    if wanted == dataset.embedding_model:
+        return
+    if dataset.chunk_count:
         raise DataError(f"The dataset has chunks made with {dataset.embedding_model}, so `embd_id` cannot change.")
-    dataset.embedding_model = wanted
+    set_embedding_model(dataset, wanted)
 
 
 def delete_dataset(*, principal: Principal, dataset_id: str) -> None:

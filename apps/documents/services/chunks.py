@@ -17,6 +17,7 @@ from apps.accounts.language_models import embedder_for
 from apps.core.errors import Conflict, DataError, LookupFailed, NotFound
 from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
+from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document
 from apps.documents.services.auditing import note_chunks
 from apps.documents.services.rows import count_chunks, locked
@@ -24,7 +25,7 @@ from ragflow.engine.chunking.pairs import labelled_pair
 from ragflow.engine.embedding.chunks import ChunkEmbedder, searchable
 from ragflow.engine.ids import chunk_id
 from ragflow.engine.tokens import count_tokens
-from ragflow.engine.types import Chunk
+from ragflow.engine.types import Chunk, Matrix
 
 _ATTEMPTS = 20
 _SLICE = 200
@@ -47,19 +48,30 @@ def add_chunk(*, document: Document, content: str, keywords: Sequence[str], ques
         manual=True,
         token_count=count_tokens(content),
     )
-    vectors = _embedder(document).embed([draft])
-    with transaction.atomic():
-        row = locked(document)
-        if row is None:
-            raise NotFound(f"You don't own the document {document.pk}.")
-        known = doc_store().get([row.dataset_id], draft.id)
-        chunk = replace(draft, document_name=row.name, available=row.enabled, created_at=time.time())
-        doc_store().upsert([chunk], vectors)
-        if known is None or profile().counts_every_added_chunk:
-            count_chunks(row, chunks=1, tokens=chunk.token_count)
-        else:
-            count_chunks(row, chunks=0, tokens=chunk.token_count - known.token_count)
-        note_chunks("create", document, chunk=chunk.id)
+    for _ in range(_ATTEMPTS):
+        vectors = _embedder(document).embed([draft])
+        chunk = _added(document, draft, vectors)
+        if chunk is not None:
+            return chunk
+    raise _busy()
+
+
+@transaction.atomic
+def _added(document: Document, draft: Chunk, vectors: Matrix) -> Chunk | None:
+    """Store a new chunk, or return None if its vector is of another model than the dataset has by now."""
+    row = locked(document)
+    if row is None:
+        raise NotFound(f"You don't own the document {document.pk}.")
+    if not _has_model_still(document):
+        return None
+    known = doc_store().get([row.dataset_id], draft.id)
+    chunk = replace(draft, document_name=row.name, available=row.enabled, created_at=time.time())
+    doc_store().upsert([chunk], vectors, space=document.dataset.vector_space)
+    if known is None or profile().counts_every_added_chunk:
+        count_chunks(row, chunks=1, tokens=chunk.token_count)
+    else:
+        count_chunks(row, chunks=0, tokens=chunk.token_count - known.token_count)
+    note_chunks("create", document, chunk=chunk.id)
     return chunk
 
 
@@ -81,13 +93,15 @@ def update_chunk(*, document: Document, chunk: Chunk, changes: Mapping[str, Any]
             if row is None or current is None:
                 raise chunk_not_found(chunk.id)
             written = replace(_changed(current, changes), document_name=row.name)
-            if searchable(written) == searchable(changed):
-                doc_store().upsert([written], vectors)
+            has_model = _has_model_still(document)
+            if has_model and searchable(written) == searchable(changed):
+                doc_store().upsert([written], vectors, space=document.dataset.vector_space)
                 count_chunks(row, chunks=0, tokens=written.token_count - current.token_count)
                 note_chunks("update", document, chunk=chunk.id, fields=sorted(changes))
                 return written
-        chunk = current  # somebody else changed what the vector stands for
-    raise Conflict("Too many others are changing this chunk at this moment. Try again.")
+        chunk = current  # somebody else changed what the vector stands for, or by which model
+        embedder = embedder if has_model else _embedder(document)
+    raise _busy()
 
 
 def set_available(*, document: Document, ids: Sequence[str], available: bool) -> int:
@@ -151,6 +165,20 @@ def _delete_slice(document: Document, ids: Sequence[str]) -> int:
 def _embedder(document: Document) -> ChunkEmbedder:
     embedder = embedder_for(document.dataset.embedding_model, document.dataset.tenant_id)
     return ChunkEmbedder(embedder, document.name, document.parser_config)
+
+
+def _has_model_still(document: Document) -> bool:
+    """Lock the dataset of a locked document, and tell whether it has the vectors of the document's dataset as known.
+
+    If not, the document knows its dataset as it is now.
+    """
+    known = document.dataset
+    document.dataset = KnowledgeBase.objects.select_for_update(of=("self",)).get(pk=known.pk)
+    return document.dataset.vector_space == known.vector_space
+
+
+def _busy() -> Conflict:
+    return Conflict("Too many others are changing this at this moment. Try again.")
 
 
 def _changed(chunk: Chunk, changes: Mapping[str, Any]) -> Chunk:

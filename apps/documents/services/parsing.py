@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
@@ -16,15 +15,13 @@ from apps.core.errors import Conflict, DataError, NotFound
 from apps.core.queue import enqueue
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
+from apps.documents import leases
 from apps.documents.models import Document, IngestTask
 from apps.documents.selectors import active_tasks, documents_of, existing_ids
 from apps.documents.services.auditing import note_document, note_document_ids, note_documents
 from apps.documents.services.rows import locked
 
 INGEST = "apps.documents.tasks.ingest_document"
-RING_AGAIN_AFTER = timedelta(minutes=5)
-"""How long a waiting task relies on its message in the broker."""
-
 _LATER_STAGES = frozenset({"raptor", "graphrag"})  # parts of a configuration that do not change what parsing gives
 _SHORTEST = 0.001  # seconds; a parsed document shows that it took some time
 
@@ -65,7 +62,7 @@ def _queue(dataset: KnowledgeBase, document_id: str) -> IngestTask | None:
 
 def _queue_locked(document: Document, dataset: KnowledgeBase) -> IngestTask:
     now = timezone.now()
-    task = IngestTask.objects.create(document=document, lease_until=now + RING_AGAIN_AFTER)
+    task = IngestTask.objects.create(document=document, lease_until=now + leases.RING_AGAIN_AFTER)
     forget_chunks(document)
     document.state = Document.State.RUNNING
     document.progress = QUEUED_PROGRESS
@@ -111,9 +108,12 @@ def _keep_result(document: Document) -> None:
 
 
 def recipe_of(document: Document, dataset: KnowledgeBase) -> str:
-    """Return a digest of all that decides what parsing a document gives."""
+    """Return a digest of all that decides what parsing a document gives.
+
+    The embedding model is not among it: when that changes, the chunks get new vectors.
+    """
     config = {name: value for name, value in document.parser_config.items() if name not in _LATER_STAGES}
-    decisive = [document.suffix, document.location, document.chunk_method, config, dataset.embedding_model]
+    decisive = [document.suffix, document.location, document.chunk_method, config]
     return hashlib.sha256(json.dumps([*decisive, dataset.language], sort_keys=True).encode()).hexdigest()
 
 
@@ -192,18 +192,5 @@ def forget_chunks(document: Document) -> None:
 
 
 def ring_again() -> int:
-    """Ring for tasks whose worker let its lease run out, and for waiting ones whose message seems lost.
-
-    Return how many there were. Several workers may do this at once; each task is rung for by one of them.
-    """
-    overdue = IngestTask.objects.filter(state__in=IngestTask.ACTIVE, lease_until__lt=timezone.now())
-    return sum(_ring(task_id, lease) for task_id, lease in overdue.values_list("pk", "lease_until"))
-
-
-@transaction.atomic
-def _ring(task_id: str, lease: datetime | None) -> int:
-    unchanged = IngestTask.objects.filter(pk=task_id, state__in=IngestTask.ACTIVE, lease_until=lease)
-    rung = unchanged.update(state=IngestTask.State.PENDING, lease_until=timezone.now() + RING_AGAIN_AFTER, worker="")
-    if rung:
-        enqueue(INGEST, task_id)
-    return rung
+    """Ring for tasks that nobody works on any more; see `leases.ring_again`."""
+    return leases.ring_again(IngestTask, INGEST)

@@ -130,6 +130,7 @@ def _found(dataset: KnowledgeBase, question: DifyQuestion, condition: Condition 
         vector_similarity_weight=_VECTOR_WEIGHT,
         top_k=question.top_k,
         pageranks={dataset.pk: dataset.pagerank},
+        spaces={dataset.pk: dataset.vector_space},
         candidates=profile().retrieval_candidates,
     )
     return retrieve(doc_store(), request, embedder=embedder_for(dataset.embedding_model, dataset.tenant_id))

@@ -89,6 +89,7 @@ class RetrievalViewSet(ResourceViewSet):
                 top_k=question.top_k,
                 highlight=question.highlight,
                 pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
+                spaces={dataset.pk: dataset.vector_space for dataset in datasets},
                 candidates=profile().retrieval_candidates,
             ),
             embedder=embedder_for(datasets[0].embedding_model, datasets[0].tenant_id),

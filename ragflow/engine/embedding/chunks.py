@@ -1,4 +1,4 @@
-"""The vector of a chunk, whoever makes it: its questions or text, mixed with the name of its document."""
+"""The vector of a chunk, whoever makes it and whenever: its questions or text, mixed with the name of its document."""
 
 from __future__ import annotations
 
@@ -36,10 +36,29 @@ class ChunkEmbedder:
             self._name_vector, vectors = vectors[0], vectors[1:]
         else:
             vectors = self._embedder.embed(texts)
-        mixed = weight * self._name_vector + (1 - weight) * vectors
-        norms = np.linalg.norm(mixed, axis=1, keepdims=True)
-        unit: Matrix = np.divide(mixed, norms, out=np.zeros_like(mixed), where=norms > 0).astype(np.float32)
-        return unit
+        return _mixed(weight, self._name_vector, vectors)
+
+
+def embed_chunks(
+    embedder: Embedder, chunks: Sequence[Chunk], parser_configs: Mapping[str, Mapping[str, Any]]
+) -> Matrix:
+    """Return the same vectors for chunks of any documents, whose configurations are given by their ids.
+
+    All texts go to the model together, so that many small documents cost no more than a large one.
+    """
+    names = list(dict.fromkeys(chunk.document_name for chunk in chunks))
+    vectors = embedder.embed([*names, *(searchable(chunk) for chunk in chunks)])
+    places = {name: place for place, name in enumerate(names)}
+    name_vectors = vectors[[places[chunk.document_name] for chunk in chunks]]
+    weights = [[_name_weight(parser_configs.get(chunk.document_id, {}))] for chunk in chunks]
+    return _mixed(np.array(weights, np.float32), name_vectors, vectors[len(names) :])
+
+
+def _mixed(weight: float | Matrix, names: Vector | Matrix, texts: Matrix) -> Matrix:
+    mixed = weight * names + (1 - weight) * texts
+    norms = np.linalg.norm(mixed, axis=1, keepdims=True)
+    unit: Matrix = np.divide(mixed, norms, out=np.zeros_like(mixed), where=norms > 0).astype(np.float32)
+    return unit
 
 
 def searchable(chunk: Chunk) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ class HybridSimilarity:
     store: DocStore
     embedder: Embedder
     vector_weight: float
+    spaces: Mapping[str, int] = field(default_factory=dict)  # of the datasets, as in a search
 
     def __call__(self, sentences: Sequence[str], passages: Sequence[Passage]) -> NDArray[np.float32]:
         """Return the similarities, shape (sentences, passages), at most 1. Raises ModelError or StoreError."""
@@ -35,7 +36,8 @@ class HybridSimilarity:
 
     def _vectors(self, passages: Sequence[Passage], dimension: int) -> Matrix:
         """Return the stored vectors, and new ones for passages that have none of this length."""
-        found = self.store.vectors(_datasets(passages), [passage.chunk.id for passage in passages])
+        ids = [passage.chunk.id for passage in passages]
+        found = self.store.vectors(_datasets(passages), ids, spaces=self.spaces)
         stored = {identity: vector for identity, vector in found.items() if len(vector) == dimension}
         missing = [passage.chunk for passage in passages if passage.chunk.id not in stored]
         if missing:

@@ -26,6 +26,7 @@ class RetrievalRequest:
     highlight: bool = False
     pageranks: Mapping[str, int] = field(default_factory=dict)  # dataset -> 0..100, moves its chunks up
     candidates: Literal["fused", "text_first"] = "fused"  # text_first: vectors alone count only if no text matches
+    spaces: Mapping[str, int] = field(default_factory=dict)  # dataset -> vector space of its model, see `DocStore`
     extra_terms: tuple[str, ...] = ()  # keywords that are searched as text beside the question
 
     @property

@@ -85,6 +85,7 @@ def _find(store: DocStore, request: RetrievalRequest, vector: Vector, weight: fl
             excluded_document_ids=request.excluded_document_ids,
             top_k=request.top_k,
             text_limit=TEXT_LIMIT,
+            spaces=request.spaces,
         )
     )
     if request.candidates == "text_first" and candidates.bm25.any():

@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError
 from django.utils import timezone
 
-from apps.documents import ingest, tasks
+from apps.documents import ingest, leases, tasks
 from apps.documents.models import Document, IngestTask
 from apps.documents.services import deleting, parsing
 from ragflow.engine import ingest as engine
@@ -304,7 +304,7 @@ def test_progress_is_written_once_a_second(queue, django_assert_max_num_queries)
 
 
 def test_a_stop_is_noticed_without_a_slice(queue, monkeypatch):
-    monkeypatch.setattr(ingest, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(leases, "LOOK_SECONDS", 0)
     task = queue()
     work = ingest._Work(ingest.claim(task.pk))
     assert not work.should_stop()
@@ -323,17 +323,17 @@ def test_the_row_is_not_read_for_every_block(queue, django_assert_num_queries):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_lease_is_renewed_while_a_model_thinks(queue, slices, monkeypatch):
-    monkeypatch.setattr(ingest, "RENEW_SECONDS", 0.02)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.02)
     task = queue()
     renewed = threading.Event()
-    renew = ingest._renewed
+    renew = leases.Held._renewed
 
     def watched(work):
         result = renew(work)
         renewed.set()
         return result
 
-    monkeypatch.setattr(ingest, "_renewed", watched)
+    monkeypatch.setattr(leases.Held, "_renewed", watched)
 
     def think():
         expire(task)

@@ -47,8 +47,8 @@ WORKER = textwrap.dedent("""
     Store = type(doc_store())
     upsert, finish, embed, calls = Store.upsert, ingest._Work.finish, HashingEmbedder.embed, []
 
-    def store_then_die(self, chunks, vectors):
-        upsert(self, chunks, vectors)
+    def store_then_die(self, chunks, vectors, **place):
+        upsert(self, chunks, vectors, **place)
         calls.append(1)
         if len(calls) == 3:
             die()

@@ -1,0 +1,577 @@
+"""A dataset changes its embedding model: nothing is lost, and no search ever compares vectors of two models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from apps.accounts import language_models
+from apps.accounts.models import TenantModel
+from apps.core.crypto import encrypt
+from apps.core.errors import Conflict, InvalidArgument
+from apps.datasets.models import KnowledgeBase
+from apps.documents import embedding_anew, ingest, leases, tasks
+from apps.documents.models import Document, IngestTask, Reembedding
+from apps.documents.services.reembedding import start_reembedding, stop_reembedding
+from ragflow.engine import ingest as engine
+from ragflow.engine.docstore.base import SearchRequest
+from ragflow.engine.embedding.chunks import ChunkEmbedder
+from ragflow.engine.embedding.hashing import HashingEmbedder
+from ragflow.engine.errors import VectorsMissing
+from ragflow.engine.registry import HASHING
+from tests.tools.model_server import ModelServer, Reply
+
+NAME = "embedding-3@ZHIPU-AI"
+LINES = b"\n".join(b"Sentence number %d tells something about topic %d." % (n, n) for n in range(20))
+
+
+class Killed(BaseException):
+    """Stands for the end of a worker's process: no handler of exceptions sees it."""
+
+
+@pytest.fixture(autouse=True)
+def provider(settings: Any, engine: None, api: Any) -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        settings.PROVIDER_URLS = {"ZHIPU-AI": server.url}
+        language_models.registry.reset()
+        TenantModel.objects.create(
+            tenant=api.tenant, provider="ZHIPU-AI", name="embedding-3", type="embedding", encrypted_key=encrypt("key")
+        )
+        yield server
+
+
+@pytest.fixture
+def row(dataset: dict[str, Any]) -> KnowledgeBase:
+    return KnowledgeBase.objects.get(pk=dataset["id"])
+
+
+@pytest.fixture
+def filled(api: Any, base: str, parsed: Callable[..., str]) -> str:
+    """A document of twenty chunks, in slices of four."""
+    api.call("PUT", base, {"parser_config": {"chunk_token_num": 20}})
+    return parsed("lines.txt", LINES)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding_anew, "SLICE", 4)
+    monkeypatch.setattr(engine, "SLICE", 4)
+
+
+@pytest.fixture
+def found(api: Any, dataset: dict[str, Any]) -> Callable[..., set[str]]:
+    """Return a function that searches as a client does and returns the contents."""
+
+    def ask(question: str = "sentence") -> set[str]:
+        body = {"dataset_ids": [dataset["id"]], "question": question, "similarity_threshold": 0, "page_size": 100}
+        answer = api.call("POST", "/api/v1/retrieval", body)
+        assert answer["code"] == 0, answer
+        return {chunk["content"] for chunk in answer["data"]["chunks"]}
+
+    return ask
+
+
+def model_of(api: Any, dataset: dict[str, Any]) -> str:
+    (shown,) = api.call("GET", f"/api/v1/datasets?id={dataset['id']}")["data"]
+    return str(shown["embedding_model"])
+
+
+def chunks_of(store: Any, document: str, dataset: dict[str, Any]) -> Any:
+    return store.list_chunks(dataset["id"], document, offset=0, limit=1000).chunks
+
+
+def assert_embedded(store: Any, row: KnowledgeBase) -> None:
+    """Check that every chunk has the vector that it would get if it were written now."""
+    row.refresh_from_db()
+    embedder = language_models.embedder_for(row.embedding_model, row.tenant_id)
+    for document in Document.objects.filter(dataset=row):
+        chunks = store.list_chunks(row.pk, document.pk, offset=0, limit=1000).chunks
+        ids = [chunk.id for chunk in chunks]
+        stored = store.vectors([row.pk], ids, spaces={row.pk: row.vector_space})
+        assert set(stored) == set(ids)
+        if not chunks:
+            continue
+        wanted = ChunkEmbedder(embedder, document.name, document.parser_config).embed(chunks)
+        np.testing.assert_allclose(np.stack([stored[id_] for id_ in ids]), wanted, atol=1e-5)
+
+
+def on_slice(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], Any]) -> None:
+    """Do something while the n-th slice of a re-embedding is with the model."""
+    embed, calls = embedding_anew.embed_chunks, []
+
+    def watched(*args: Any) -> Any:
+        calls.append(args)
+        vectors = embed(*args)
+        if len(calls) == number:
+            act()
+        return vectors
+
+    monkeypatch.setattr(embedding_anew, "embed_chunks", watched)
+
+
+def expire_and_sweep() -> None:
+    Reembedding.objects.filter(state="running").update(lease_until=timezone.now() - timedelta(seconds=1))
+    tasks.sweep()
+
+
+# -- the whole way -------------------------------------------------------------------------------------------------
+
+
+def test_every_chunk_gets_a_vector_of_the_new_model_and_nothing_else_changes(
+    api, base, dataset, row, filled, parsed, found, store, counts, provider
+):
+    other = parsed("other.txt", b"Words of their own.")
+    path = f"{base}/documents/{filled}/chunks"
+    first, second, *_ = chunks_of(store, filled, dataset)
+    api.call("PUT", f"{path}/{first.id}", {"available": False})
+    api.call("PUT", f"{path}/{second.id}", {"questions": ["What is this?"], "important_keywords": ["seventh"]})
+    api.call("POST", path, {"content": "Added by hand.", "important_keywords": ["hand"]})
+    api.call("PUT", f"{base}/documents/{filled}", {"parser_config": {"filename_embd_weight": 0.5}})
+    before, counted = [chunks_of(store, id_, dataset) for id_ in (filled, other)], counts()
+    provider.reset()
+
+    task = start_reembedding(dataset=row, model=NAME)
+    embedding_anew.run(task.pk)
+
+    task.refresh_from_db()
+    assert (task.state, task.progress, task.error_class) == ("done", 1, "")
+    assert [chunks_of(store, id_, dataset) for id_ in (filled, other)] == before
+    assert counts() == counted
+    assert model_of(api, dataset) == NAME
+    assert_embedded(store, row)
+    assert first.content not in found()
+    assert "Added by hand." in found("hand")
+    assert TenantModel.objects.get().used_tokens == counted[2]
+
+
+def test_small_documents_are_embedded_together(api, base, upload, run_tasks, row, provider):
+    ids = upload(*(f"{number}.txt" for number in range(20)))
+    api.call("POST", f"{base}/chunks", {"document_ids": ids})
+    run_tasks()
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert sum(exchange.path.endswith("embeddings") for exchange in provider.exchanges) <= 2
+
+
+def test_searches_use_the_old_vectors_until_the_switch(
+    api, dataset, row, filled, small, found, provider, monkeypatch, store
+):
+    before = found()
+
+    def look() -> None:
+        asked = len(provider.exchanges)
+        assert found() == before
+        assert len(provider.exchanges) == asked
+        assert model_of(api, dataset) == HASHING
+        assert Reembedding.objects.get().state == "running"
+
+    for number in range(1, 6):
+        on_slice(monkeypatch, number, look)
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    asked = len(provider.exchanges)
+    assert found() == before
+    assert len(provider.exchanges) == asked + 1
+
+
+def test_back_and_forth(row, filled, found, store):
+    before = found()
+    for model in (NAME, HASHING, HASHING, NAME):
+        embedding_anew.run(start_reembedding(dataset=row, model=model).pk)
+        assert found() == before
+        assert_embedded(store, row)
+    assert set(Reembedding.objects.values_list("state", flat=True)) == {"done"}
+
+
+def test_the_same_model_repairs_what_has_no_vectors(row, filled, found, store):
+    store.drop_space(row.pk, 0)
+    with pytest.raises(AssertionError, match="embed the dataset anew"):
+        found()
+    embedding_anew.run(start_reembedding(dataset=row, model=HASHING).pk)
+    assert len(found()) == 20
+    assert_embedded(store, row)
+
+
+def test_a_dataset_without_chunks(api, dataset, row, parsed, found, store):
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert model_of(api, dataset) == NAME
+    assert found() == set()
+    parsed()
+    assert_embedded(store, row)
+
+
+def test_rows_of_spreadsheets_stay(api, base, dataset, row, parsed, store):
+    api.call("PUT", base, {"chunk_method": "table"})
+    document = parsed("prices.csv", b"name,price\napple,3\npear,4\n")
+    before = chunks_of(store, document, dataset)
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert chunks_of(store, document, dataset) == before != ()
+    assert_embedded(store, row)
+    assert Document.objects.get().table.row_count == 2
+
+
+# -- asking for it -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_refused(row, filled):
+    with pytest.raises(InvalidArgument, match="Unsupported model"):
+        start_reembedding(dataset=row, model="nothing@Nowhere")
+    with pytest.raises(InvalidArgument, match="Unauthorized model"):
+        start_reembedding(dataset=row, model="text-embedding-3-small@OpenAI")
+    start_reembedding(dataset=row, model=NAME)
+    with pytest.raises(Conflict, match="already"):
+        start_reembedding(dataset=row, model=HASHING)
+    assert Reembedding.objects.count() == 1
+
+
+def test_the_contract_still_refuses_another_model(api, base, dataset, filled):
+    answer = api.call("PUT", base, {"embedding_model": NAME})
+    assert answer["message"] == f"When chunk_num (20) > 0, embedding_model must remain {HASHING}"
+
+
+# -- failures ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (Reply(endpoint="embeddings", status=401, message="no such key"), "no such key"),
+        (Reply(endpoint="embeddings", dimension=32), "32 instead of 64"),
+        (Reply(endpoint="embeddings", raw='{"data": []}'), "embeddings"),
+    ],
+)
+def test_a_provider_that_fails_changes_nothing(
+    api, dataset, row, filled, small, found, provider, store, monkeypatch, reply, sentence
+):
+    before = found()
+    on_slice(monkeypatch, 2, lambda: provider.script(reply))
+    task = start_reembedding(dataset=row, model=NAME)
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert task.state == "failed"
+    assert sentence in task.message
+    assert found() == before
+    assert model_of(api, dataset) == HASHING
+    assert_embedded(store, row)
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert found() == before
+    assert_embedded(store, row)
+
+
+def test_a_key_that_is_taken_away(api, dataset, row, filled, found):
+    task = start_reembedding(dataset=row, model=NAME)
+    TenantModel.objects.all().delete()
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert (task.state, task.error_class) == ("failed", "model_not_found")
+    assert len(found()) == 20
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_cancelling(api, dataset, row, filled, small, found, store, monkeypatch, number):
+    on_slice(monkeypatch, number, lambda: stop_reembedding(dataset=row))
+    task = start_reembedding(dataset=row, model=NAME)
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert task.state == "cancelled"
+    assert store.count_lacking(row.pk, task.space) == 20 - 4 * (number - 1)
+    assert len(found()) == 20
+    assert not stop_reembedding(dataset=row)
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert_embedded(store, row)
+    assert model_of(api, dataset) == NAME
+
+
+def test_deleting_the_dataset_meanwhile(api, base, dataset, row, filled, small, store, monkeypatch):
+    on_slice(monkeypatch, 2, lambda: api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"]]}))
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert store.count(dataset["id"]).chunks == 0
+    assert not Reembedding.objects.exists()
+
+
+# -- workers that die ----------------------------------------------------------------------------------------------
+
+POINTS = {
+    "claimed": (embedding_anew._Work, "do", "before"),
+    "model asked": (embedding_anew, "embed_chunks", "before"),
+    "vectors made": (embedding_anew, "embed_chunks", "after"),
+    "filled": (embedding_anew._Work, "fill", "after"),
+    "about to settle": (embedding_anew._Work, "settle", "before"),
+    "settled": (embedding_anew._Work, "settle", "after"),
+    "about to switch": (embedding_anew._Work, "switch", "before"),
+    "about to commit": (embedding_anew._Work, "_finish", "after"),
+    "switched": (embedding_anew._Work, "switch", "after"),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_worker_that_dies_leaves_a_searchable_dataset_and_another_goes_on(
+    api, dataset, row, filled, small, found, store, monkeypatch, point, call
+):
+    before = found()
+    owner, name, when = POINTS[point]
+    original, calls = getattr(owner, name), []
+
+    def dying(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        if len(calls) == call and when == "before":
+            raise Killed
+        result = original(*args, **options)
+        if len(calls) == call and when == "after":
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, dying)
+        try:
+            embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+        except Killed:
+            assert found() == before
+    assert_embedded(store, row)  # with the old model, or with the new one
+    expire_and_sweep()
+    (task,) = Reembedding.objects.all()
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert task.state == "done"
+    assert found() == before
+    assert model_of(api, dataset) == NAME
+    assert_embedded(store, row)
+
+
+def test_what_a_dead_worker_embedded_is_not_embedded_again(row, filled, small, store, provider, monkeypatch):
+    def die() -> None:
+        raise Killed
+
+    on_slice(monkeypatch, 4, die)
+    task = start_reembedding(dataset=row, model=NAME)
+    with pytest.raises(Killed):
+        embedding_anew.run(task.pk)
+    provider.reset()
+    expire_and_sweep()
+    embedding_anew.run(task.pk)
+    sent = [text for exchange in provider.exchanges for text in exchange.body["input"] if text != "lines.txt"]
+    assert len(sent) == 8
+
+
+def test_one_that_stops_its_workers_again_and_again_is_set_aside(row, filled, found, monkeypatch):
+    def die(work: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(embedding_anew._Work, "do", die)
+    task = start_reembedding(dataset=row, model=NAME)
+    for _ in range(embedding_anew.MAX_ATTEMPTS):
+        with pytest.raises(Killed):
+            embedding_anew.run(task.pk)
+        expire_and_sweep()
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert (task.state, task.error_class) == ("quarantined", "worker_lost")
+    assert len(found()) == 20
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing(row, filled, small, store, monkeypatch):
+    on_slice(monkeypatch, 2, expire_and_sweep)
+    task = start_reembedding(dataset=row, model=NAME)
+    embedding_anew.run(task.pk)
+    assert store.count_lacking(row.pk, task.space) == 16
+    task.refresh_from_db()
+    assert task.state == "pending"
+
+
+# -- others write meanwhile ----------------------------------------------------------------------------------------
+
+
+def test_chunks_that_are_written_while_it_runs(
+    api, base, dataset, row, filled, upload, small, found, store, counts, run_tasks, monkeypatch
+):
+    path = f"{base}/documents/{filled}/chunks"
+    chunks = chunks_of(store, filled, dataset)
+    (late,) = upload("late.txt", content=b"Came late.")
+
+    def change() -> None:
+        assert api.call("POST", path, {"content": "Added meanwhile."})["code"] == 0
+        for chunk in (chunks[0], chunks[5], chunks[19]):  # embedded, being embedded, to be embedded
+            content = f"{chunk.content} Changed meanwhile."
+            assert api.call("PUT", f"{path}/{chunk.id}", {"content": content})["code"] == 0
+        ids = [chunk.id for chunk in (chunks[1], chunks[6], chunks[18])]
+        assert api.call("DELETE", path, {"chunk_ids": ids})["code"] == 0
+        api.call("POST", f"{base}/chunks", {"document_ids": [late]})
+        run_tasks()
+
+    on_slice(monkeypatch, 2, change)
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert Reembedding.objects.get().state == "done"
+    assert_embedded(store, row)
+    contents = found("sentence meanwhile late")
+    assert len(contents) == counts()[1] == 20 - 3 + 2
+    assert sum("Changed meanwhile" in content for content in contents) == 3
+
+
+@pytest.mark.parametrize("step", ["settle", "switch"])
+def test_a_chunk_that_is_written_at_the_last_moment(api, base, row, filled, found, store, monkeypatch, step):
+    original, added = getattr(embedding_anew._Work, step), []
+
+    def late(work: Any) -> Any:
+        if len(added) < 2:
+            added.append(api.call("POST", f"{base}/documents/{filled}/chunks", {"content": f"Late {len(added)}."}))
+        return original(work)
+
+    monkeypatch.setattr(embedding_anew._Work, step, late)
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    assert {answer["code"] for answer in added} == {0}
+    assert_embedded(store, row)
+    assert len(found("sentence late")) == 20 + len(added)
+
+
+@pytest.mark.parametrize("write", ["add", "update"])
+def test_a_chunk_whose_vector_was_made_before_the_switch(
+    api, base, dataset, row, filled, found, store, counts, monkeypatch, write
+):
+    path = f"{base}/documents/{filled}/chunks"
+    first = chunks_of(store, filled, dataset)[0]
+    embed, switched = HashingEmbedder.embed, []
+
+    def slow(self: Any, texts: Any) -> Any:
+        if not switched:
+            switched.append(True)
+            embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+        return embed(self, texts)
+
+    monkeypatch.setattr(HashingEmbedder, "embed", slow)
+    if write == "add":
+        answer = api.call("POST", path, {"content": "Written slowly."})
+    else:
+        answer = api.call("PUT", f"{path}/{first.id}", {"content": "Written slowly."})
+    assert answer["code"] == 0
+    assert Reembedding.objects.get().state == "done"
+    assert_embedded(store, row)
+    assert "Written slowly." in found("slowly")
+    assert counts()[1] == store.count(row.pk).chunks
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_a_document_that_is_parsed_across_the_switch(
+    api, base, row, filled, upload, small, found, store, counts, monkeypatch, number
+):
+    (document,) = upload("second.txt", content=LINES.replace(b"Sentence", b"Line"))
+    api.call("POST", f"{base}/chunks", {"document_ids": [document]})
+    embed, calls = HashingEmbedder.embed, []
+
+    def watched(self: Any, texts: Any) -> Any:
+        calls.append(texts)
+        if len(calls) == number:
+            embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+        return embed(self, texts)
+
+    monkeypatch.setattr(HashingEmbedder, "embed", watched)
+    ingest.run(IngestTask.objects.get(document_id=document).pk)
+    assert Document.objects.get(pk=document).state == Document.State.DONE
+    assert "Parsing begins again" in Document.objects.get(pk=document).progress_message
+    assert_embedded(store, row)
+    assert len(found("sentence line")) == counts()[1] == 40
+
+
+def test_parsing_waits_while_the_last_chunks_are_embedded(api, base, row, filled, upload, store, monkeypatch):
+    (document,) = upload("second.txt", content=b"Some words.")
+    api.call("POST", f"{base}/chunks", {"document_ids": [document]})
+    task = start_reembedding(dataset=row, model=NAME)
+    Reembedding.objects.filter(pk=task.pk).update(state="running", stage=Reembedding.SETTLING)
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        assert store.count(row.pk, document).chunks == 0
+        if len(naps) == 2:
+            stop_reembedding(dataset=row)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    ingest.run(IngestTask.objects.get(document_id=document).pk)
+    assert len(naps) == 2
+    assert store.count(row.pk, document).chunks == 1
+
+
+def test_waiting_parsing_can_be_cancelled(api, base, row, upload, store, monkeypatch):
+    (document,) = upload("second.txt", content=b"Some words.")
+    api.call("POST", f"{base}/chunks", {"document_ids": [document]})
+    task = start_reembedding(dataset=row, model=NAME)
+    Reembedding.objects.filter(pk=task.pk).update(state="running", stage=Reembedding.SETTLING)
+    monkeypatch.setattr(leases, "LOOK_SECONDS", 0)
+    stop = {"document_ids": [document]}
+    monkeypatch.setattr(time, "sleep", lambda _: api.call("DELETE", f"{base}/chunks", stop))
+    ingest.run(IngestTask.objects.get(document_id=document).pk)
+    assert IngestTask.objects.get(document_id=document).state == "cancelled"
+    assert store.count(row.pk).chunks == 0
+
+
+def test_the_model_of_an_empty_dataset_changes_while_its_first_document_is_parsed(
+    api, base, dataset, row, upload, small, store, found, monkeypatch
+):
+    api.call("PUT", base, {"parser_config": {"chunk_token_num": 20}})
+    (document,) = upload("lines.txt", content=LINES)
+    api.call("POST", f"{base}/chunks", {"document_ids": [document]})
+    embed, calls = HashingEmbedder.embed, []
+
+    def watched(self: Any, texts: Any) -> Any:
+        calls.append(texts)
+        if len(calls) == 3:
+            assert api.call("PUT", base, {"embedding_model": NAME})["code"] == 0
+        return embed(self, texts)
+
+    monkeypatch.setattr(HashingEmbedder, "embed", watched)
+    ingest.run(IngestTask.objects.get().pk)
+    assert Document.objects.get().state == Document.State.DONE
+    assert model_of(api, dataset) == NAME
+    assert_embedded(store, row)
+    assert len(found()) == 20
+
+
+def test_a_model_that_an_empty_dataset_gets_meanwhile_wins(api, base, dataset, row, filled, small, monkeypatch):
+    def change() -> None:
+        api.call("DELETE", f"{base}/documents/{filled}/chunks", {"delete_all": True})
+        KnowledgeBase.objects.update(chunk_count=0)
+        assert api.call("PUT", base, {"embedding_model": NAME})["code"] == 0
+
+    on_slice(monkeypatch, 2, change)
+    embedding_anew.run(start_reembedding(dataset=row, model=HASHING).pk)
+    task = Reembedding.objects.get()
+    assert task.state == "failed"
+    assert NAME in task.message
+    assert model_of(api, dataset) == NAME
+
+
+# -- what is left --------------------------------------------------------------------------------------------------
+
+
+def old_search(store: Any, row: KnowledgeBase, space: int, model: str) -> int:
+    vector = language_models.embedder_for(model, row.tenant_id).embed_query("sentence")
+    return len(store.search(SearchRequest((row.pk,), "", vector, spaces={row.pk: space})))
+
+
+def test_old_vectors_stay_for_searches_under_way_and_then_go(row, filled, found, store):
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    tasks.sweep()
+    assert old_search(store, row, 0, HASHING) == 20
+    Reembedding.objects.update(finished_at=timezone.now() - timedelta(hours=1))
+    tasks.sweep()
+    with pytest.raises(VectorsMissing):
+        old_search(store, row, 0, HASHING)
+    assert Reembedding.objects.get().is_cleared
+    assert len(found()) == 20
+    assert_embedded(store, row)
+
+
+def test_vectors_of_a_failed_run_go_and_those_in_use_stay(row, filled, small, found, store, provider, monkeypatch):
+    on_slice(monkeypatch, 2, lambda: provider.script(Reply(endpoint="embeddings", status=401)))
+    failed = start_reembedding(dataset=row, model=NAME)
+    embedding_anew.run(failed.pk)
+    assert store.count_lacking(row.pk, failed.space) == 12
+    Reembedding.objects.update(finished_at=timezone.now() - timedelta(hours=1))
+    tasks.sweep()
+    assert store.count_lacking(row.pk, failed.space) == 20
+    assert_embedded(store, row)
+    assert len(found()) == 20
