@@ -6,9 +6,12 @@ import uuid
 
 import pytest
 
+from apps.accounts import language_models
 from apps.datasets.models import KnowledgeBase
 from ragflow.engine.embedding.hashing import HashingEmbedder
 from ragflow.engine.errors import ModelError
+from ragflow.engine.registry import HASHING, ModelSettings
+from tests.tools.model_server import ModelServer, Reply
 
 PATH = "/api/v1/retrieval"
 
@@ -214,6 +217,34 @@ class Reversing:
 def test_reranking(ask, filled, monkeypatch):
     monkeypatch.setattr("apps.documents.views.retrieval.reranker_for", lambda _name, _tenant_id: Reversing())
     assert found(ask(rerank_id="any", vector_similarity_weight=0.9))[0] == "The bridge is red."
+
+
+@pytest.fixture
+def chat_model(settings, engine):
+    """A scripted provider whose chat model is the default one."""
+    with ModelServer() as server:
+        settings.MODELS = ModelSettings(
+            api_key="key", base_url=server.url, chat_model="scripted@OpenAI", embedding_model=HASHING
+        )
+        language_models.registry.reset()
+        yield server
+
+
+def test_a_chat_model_names_keywords_and_translates(chat_model, ask, filled, settings):
+    settings.WIRE_PROFILE = "exact"
+    chat_model.script(Reply(text="sun, nap"))
+    assert len(found(ask("bridge", keyword="False"))) == 5
+    chat_model.script(Reply(text="cats"))
+    assert found(ask("Katzen", cross_languages=["English"])) == ["Cats sleep all day long in the sun."]
+    assert "English" in str(chat_model.exchanges[-1].body)
+    assert found(ask("", keyword=True, cross_languages=["English"])) == []
+    assert len(chat_model.exchanges) == 2
+
+
+def test_a_search_does_without_a_chat_model_that_fails(chat_model, ask, filled, settings):
+    settings.WIRE_PROFILE = "exact"
+    chat_model.script(*[Reply(status=400)] * 4)
+    assert len(found(ask("bridge", keyword=True, cross_languages=["German"]))) == 4
 
 
 def test_deleted_documents_are_not_found(api, base, ask, filled):
