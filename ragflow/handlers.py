@@ -89,6 +89,38 @@ class StreamingHalf(_LimitedHandler):
             handler = convert_exception_to_response(middleware(handler))
         self._middleware_chain = handler
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, until its client leaves.
+
+        Django's own keeps the request for as long as its answer flows, and takes its signals to a thread for the sake
+        of database connections, which this thread never has.
+        """
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        with _WhileTheClientStays(receive):
+            response = await self._response(scope, body)
+            try:
+                await self.send_response(response, send)
+            finally:
+                response.close()
+
+    async def _response(self, scope: Scope, body: IO[bytes]) -> HttpResponseBase:
+        """Return the answer of a view. The request has been closed."""
+        set_script_prefix(get_script_prefix(scope))
+        signals.request_started.send(sender=type(self), scope=scope)
+        with body:
+            request, refusal = self.create_request(scope, body)
+            if request is None:
+                assert refusal is not None
+                return refusal
+            response: HttpResponseBase = await self.get_response_async(request)
+            response._handler_class = type(self)  # type: ignore[attr-defined]  # noqa: SLF001 -- as Django's handler
+            response._resource_closers.remove(request.close)  # type: ignore[attr-defined]  # noqa: SLF001
+            request.close()
+            return response
+
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
         """Add the headers that Django's other middleware gives to ordinary responses."""
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -158,6 +190,32 @@ class OrdinaryHalf(_LimitedHandler):
             await self.send_response(response, send)
         finally:
             submit(download.close)
+
+
+class _WhileTheClientStays:
+    """Ends what the current task does within, without an error, as soon as the client has left."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._has_left = False
+        self._is_over = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._leaving = asyncio.ensure_future(self._receive())  # after the body comes nothing but a disconnect
+        self._leaving.add_done_callback(self._leave)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        self._is_over = True
+        self._leaving.cancel()
+        return self._has_left and self._task.uncancel() == 0 and isinstance(error, asyncio.CancelledError)
+
+    def _leave(self, _message: object) -> None:
+        if not self._is_over:
+            self._has_left = True
+            self._task.cancel()
 
 
 class _Client:

@@ -71,7 +71,7 @@ class EventStreamResponse(StreamingHttpResponse):
 
 
 class _Stream:
-    """Runs a producer in its own task and hands its frames over through a short queue."""
+    """Runs a producer in its own task and hands its frames over."""
 
     def __init__(
         self,
@@ -83,44 +83,34 @@ class _Stream:
         self._on_error = on_error
         self._heartbeat = heartbeat
         self._deadline = deadline
-        self._queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_AHEAD)  # None: the end
+        self._frames = _Handover()
         self._loop = asyncio.get_running_loop()
         self._producer = self._loop.create_task(self._produce(frames))
         _tasks.add(self._producer)
-        self._producer.add_done_callback(_tasks.discard)
+        self._producer.add_done_callback(_ended)
         open_streams.inc()
-        self._producer.add_done_callback(lambda _: open_streams.dec())
 
     async def first_block(self) -> bytes:
-        """Return the first frame, or a heartbeat if it is late. Raises the producer's exception."""
+        """Return the first frames, or a heartbeat if they are late. Raises the producer's exception."""
         try:
             async with asyncio.timeout(self._heartbeat):
-                first = await self._queue.get()
+                return await self._frames.take() or b""
         except TimeoutError:
             return _KEEP_ALIVE
         except asyncio.CancelledError:
             await self._stop()
             raise
-        if isinstance(first, Exception):
-            raise first
-        if first is None:
-            self._queue.put_nowait(None)
-        return first or b""
 
     async def blocks(self, first_block: bytes) -> Frames:
         """Yield what to write: all frames that are ready, joined."""
-        heart = _Heart(self._heartbeat, self._queue)
+        heart = _Heart(self._heartbeat, self._frames)
         try:
             yield first_block
-            while True:
-                item = await self._queue.get()
-                heart.saw(item)
-                if item is None:
-                    return
-                if isinstance(item, Exception):
-                    yield b"".join(self._on_error(item))
-                    return
-                yield item + self._ready()
+            while block := await self._frames.take():
+                heart.saw(block)
+                yield block
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the client is told
+            yield b"".join(self._on_error(error))
         finally:
             heart.stop()
             await self._stop()
@@ -129,23 +119,12 @@ class _Stream:
         if not self._producer.done():
             self._loop.call_soon_threadsafe(self._cancel_once)
 
-    def _ready(self) -> bytes:
-        """Return the frames that wait in the queue, up to the end or an error."""
-        ready = []
-        while not self._queue.empty():
-            item = self._queue.get_nowait()
-            if not isinstance(item, bytes):
-                self._queue.put_nowait(item)  # always the last item, so the order stays
-                break
-            ready.append(item)
-        return b"".join(ready)
-
     async def _produce(self, frames: Frames) -> None:
         end: Exception | None = None
         try:
             async with asyncio.timeout(self._deadline) as limit, aclosing(frames):
                 async for item in frames:
-                    await self._queue.put(item)
+                    await self._frames.put(item)
         except TimeoutError as error:
             end = error
             if limit.expired():
@@ -156,7 +135,7 @@ class _Stream:
             end = Unavailable("The answer was interrupted.")
         except Exception as error:  # noqa: BLE001 -- whatever it is, the client is told
             end = error
-        await self._queue.put(end)
+        self._frames.end(end)
 
     @staticmethod
     def _cancelled_by_us() -> bool:
@@ -173,25 +152,81 @@ class _Stream:
             self._producer.cancel()
 
 
-class _Heart:
-    """Queues a comment when no frame has passed for an interval."""
+def _ended(producer: asyncio.Task[None]) -> None:
+    _tasks.discard(producer)
+    open_streams.dec()
 
-    def __init__(self, interval: float, queue: asyncio.Queue[bytes | Exception | None]) -> None:
+
+class _Handover:
+    """A short queue between one producer and one consumer. asyncio's own costs 3 KB more for each open stream."""
+
+    __slots__ = ("_end", "_frames", "_has_ended", "_room", "_waiting")
+
+    def __init__(self) -> None:
+        self._frames: list[bytes] = []
+        self._has_ended = False
+        self._end: Exception | None = None
+        self._waiting: asyncio.Future[None] | None = None  # the consumer, for a frame or the end
+        self._room: asyncio.Future[None] | None = None  # the producer, for the consumer to catch up
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._frames
+
+    async def put(self, frame: bytes) -> None:
+        """Add a frame, once few enough are waiting."""
+        while len(self._frames) >= _AHEAD:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        self.put_nowait(frame)
+
+    def put_nowait(self, frame: bytes) -> None:
+        if frame:
+            self._frames.append(frame)
+            _wake(self._waiting)
+
+    def end(self, error: Exception | None) -> None:
+        """Let nothing follow but this exception, if there is one."""
+        self._has_ended, self._end = True, error
+        _wake(self._waiting)
+
+    async def take(self) -> bytes:
+        """Return all frames that wait, joined; nothing at the end. Raises the producer's exception after them."""
+        while not (self._frames or self._has_ended):
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        if not self._frames and self._end:
+            raise self._end
+        taken = b"".join(self._frames)
+        self._frames.clear()
+        _wake(self._room)
+        return taken
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting and not waiting.done():
+        waiting.set_result(None)
+
+
+class _Heart:
+    """Sends a comment when no frame has passed for an interval."""
+
+    def __init__(self, interval: float, frames: _Handover) -> None:
         self._interval = interval
-        self._queue = queue
+        self._frames = frames
         self._silent = True
         self._look_later()
 
-    def saw(self, item: object) -> None:
-        if item is not _KEEP_ALIVE:
+    def saw(self, block: bytes) -> None:
+        if block != _KEEP_ALIVE:
             self._silent = False
 
     def stop(self) -> None:
         self._timer.cancel()
 
     def _look(self) -> None:
-        if self._silent and self._queue.empty():
-            self._queue.put_nowait(_KEEP_ALIVE)
+        if self._silent and self._frames.is_empty:
+            self._frames.put_nowait(_KEEP_ALIVE)
         self._silent = True
         self._look_later()
 

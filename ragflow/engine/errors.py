@@ -48,8 +48,10 @@ class ModelError(EngineError):
 
     `code` is one of the words clients of the contract know: RATE_LIMIT_EXCEEDED, AUTH_ERROR, INVALID_REQUEST,
     SERVER_ERROR, TIMEOUT, CONNECTION_ERROR, MODEL_ERROR, CONTENT_FILTERED, QUOTA_EXCEEDED, GENERIC_ERROR.
-    `retry_after` is in seconds, when the provider named a time.
+    `retry_after` is in seconds, when the provider named a time; `status` is that of an HTTP answer without success.
     """
+
+    status: int | None = None
 
     def __init__(self, message: str, *, code: str = "GENERIC_ERROR", retry_after: float | None = None) -> None:
         super().__init__(message)

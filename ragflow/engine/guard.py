@@ -54,7 +54,7 @@ class _Transport(httpx2.HTTPTransport):
         response.stream = _LimitedStream(response.stream)
         if not _is_plain(response):
             response.close()
-            raise _compressed(request)
+            raise compressed(request.url.host)
         return response
 
 
@@ -71,7 +71,7 @@ class _AsyncTransport(httpx2.AsyncHTTPTransport):
         response.stream = _AsyncLimitedStream(response.stream)
         if not _is_plain(response):
             await response.aclose()
-            raise _compressed(request)
+            raise compressed(request.url.host)
         return response
 
 
@@ -82,7 +82,7 @@ class _LimitedStream(httpx2.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         size = 0
         for part in self._stream:
-            size = _grown(size, part)
+            size = grown(size, part)
             yield part
 
     def close(self) -> None:
@@ -96,14 +96,15 @@ class _AsyncLimitedStream(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
         async for part in self._stream:
-            size = _grown(size, part)
+            size = grown(size, part)
             yield part
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
-def _grown(size: int, part: bytes) -> int:
+def grown(size: int, part: bytes) -> int:
+    """Return the size of an answer with one more part. Raises ModelError when that is more than one may have."""
     size += len(part)
     if size > LONGEST_ANSWER:
         message = f"The model provider sent more than the {LONGEST_ANSWER} bytes that one answer may have."
@@ -119,8 +120,8 @@ def _is_plain(response: httpx2.Response) -> bool:
     return response.headers.get("content-encoding", "identity").lower() == "identity"
 
 
-def _compressed(request: httpx2.Request) -> ModelError:
-    message = f"The model provider at {request.url.host} compressed its answer, which it was not asked to do."
+def compressed(host: str) -> ModelError:
+    message = f"The model provider at {host} compressed its answer, which it was not asked to do."
     return ModelError(message, code="MODEL_ERROR")
 
 
@@ -166,13 +167,18 @@ class _AsyncPublicNetwork(httpcore2.AnyIOBackend):
 def _checked(host: str, found: Iterable[tuple[Any, ...]]) -> list[str]:
     """Return the addresses of a host, each once. Raises ModelError if one of them is not public."""
     addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
+    check(host, addresses)
+    return addresses
+
+
+def check(host: str, addresses: Iterable[str]) -> None:
+    """Raise ModelError if one of a host's IP addresses is not public."""
     if not all(map(is_public, addresses)):
         raise ModelError(
             f"{host} is an address within this server's own network. Its operator can allow it with "
             "RAGFLOW_PRIVATE_MODEL_HOSTS.",
             code="INVALID_REQUEST",
         )
-    return addresses
 
 
 def _unknown(host: str, reason: object) -> httpcore2.ConnectError:

@@ -14,8 +14,7 @@ import random
 import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,14 +26,15 @@ from urllib.parse import urlsplit
 
 from ragflow.engine.calls import Kind, call
 from ragflow.engine.errors import ModelError
+from ragflow.engine.per_loop import PerLoop
 
 if TYPE_CHECKING:
     import httpx2
 
 USER_AGENT = "ragflow-django"
 CONNECT_TIMEOUT = 10.0
-STREAMS_PER_CLIENT = 32
-KEPT_AFTER_A_BURST = 4  # idle connections of each further client; nobody closes them until it is used again
+KEPT_SECONDS = 30.0  # that an idle connection stays open
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")  # never reached through a proxy
 MAX_ATTEMPTS = 4
 FIRST_DELAY = 0.5  # seconds before the second attempt; doubles with each further one
 RETRYABLE = frozenset({"RATE_LIMIT_EXCEEDED", "SERVER_ERROR", "CONNECTION_ERROR"})
@@ -96,8 +96,8 @@ def _options(limits: httpx2.Limits) -> dict[str, Any]:
     return {
         **_common(),
         "limits": limits,
-        "verify": _ssl_context(),
-        "mounts": {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # never through a proxy
+        "verify": ssl_context(),
+        "mounts": {f"all://{host}": None for host in LOCAL_HOSTS},
     }
 
 
@@ -109,11 +109,10 @@ def _common() -> dict[str, Any]:
     }
 
 
-def _limits(kept: int = 100) -> httpx2.Limits:
-    """`kept`: idle connections that stay open for the next request."""
+def _limits() -> httpx2.Limits:
     import httpx2
 
-    return httpx2.Limits(max_connections=1000, max_keepalive_connections=kept, keepalive_expiry=30.0)
+    return httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEPT_SECONDS)
 
 
 @lru_cache(maxsize=2)
@@ -124,7 +123,7 @@ def blocking_client(guarded: bool) -> httpx2.Client:
     if guarded:
         from ragflow.engine.guard import guarded_transport
 
-        client = httpx2.Client(**_common(), transport=guarded_transport(_limits(), _ssl_context()))
+        client = httpx2.Client(**_common(), transport=guarded_transport(_limits(), ssl_context()))
     else:
         client = httpx2.Client(**_options(_limits()))
     atexit.register(client.close)
@@ -136,77 +135,32 @@ if hasattr(os, "register_at_fork"):
 
 
 @lru_cache(maxsize=1)
-def _ssl_context() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     import httpx2
 
     return httpx2.create_ssl_context()  # reading the certificates takes 20 ms
 
 
-_Key = tuple[asyncio.AbstractEventLoop, bool]
+def _open_client(guarded: bool) -> httpx2.AsyncClient:
+    import httpx2
+
+    if guarded:
+        from ragflow.engine.guard import guarded_async_transport
+
+        return httpx2.AsyncClient(**_common(), transport=guarded_async_transport(_limits(), ssl_context()))
+    return httpx2.AsyncClient(**_options(_limits()))
 
 
-@dataclass(slots=True, eq=False)
-class _Client:
-    http: httpx2.AsyncClient
-    closing: AsyncGenerator[None, None]
-    streams: int = 0
+async def _close_client(client: httpx2.AsyncClient) -> None:
+    await client.aclose()
 
 
-_clients: dict[_Key, list[_Client]] = {}
+_clients: PerLoop[httpx2.AsyncClient] = PerLoop(_open_client, _close_client)
 
 
 async def async_client(endpoint: Endpoint) -> httpx2.AsyncClient:
-    """Return a client of the running event loop for short requests. It is closed when the loop shuts down."""
-    key = _key(endpoint)
-    return (_clients[key][0] if key in _clients else await _open_client(key)).http
-
-
-@asynccontextmanager
-async def streaming_client(endpoint: Endpoint) -> AsyncIterator[httpx2.AsyncClient]:
-    """Lend a client of the running event loop for an answer that flows.
-
-    A client looks at each of its connections whenever a request begins or ends, so no client gets very many of them.
-    """
-    key = _key(endpoint)
-    free = (client for client in _clients.get(key, ()) if client.streams < STREAMS_PER_CLIENT)
-    client = next(free, None) or await _open_client(key)
-    client.streams += 1
-    try:
-        yield client.http
-    finally:
-        client.streams -= 1
-
-
-def _key(endpoint: Endpoint) -> _Key:
-    return asyncio.get_running_loop(), endpoint.guarded
-
-
-async def _open_client(key: _Key) -> _Client:
-    import httpx2
-
-    for closed in [other for other in list(_clients) if other[0].is_closed()]:
-        _clients.pop(closed, None)
-    limits = _limits(KEPT_AFTER_A_BURST) if key in _clients else _limits()
-    if key[1]:
-        from ragflow.engine.guard import guarded_async_transport
-
-        transport = guarded_async_transport(limits, _ssl_context())
-        http = httpx2.AsyncClient(**_common(), transport=transport)
-    else:
-        http = httpx2.AsyncClient(**_options(limits))
-    client = _Client(http, _close_with_loop(key, http))
-    _clients.setdefault(key, []).append(client)
-    await anext(client.closing)
-    return client
-
-
-async def _close_with_loop(key: _Key, http: httpx2.AsyncClient) -> AsyncGenerator[None, None]:
-    """Close the client at the end of its loop: asyncio closes suspended generators when it shuts a loop down."""
-    try:
-        yield
-    finally:
-        _clients.pop(key, None)
-        await http.aclose()
+    """Return a client of the running event loop."""
+    return await _clients.get(endpoint.guarded)
 
 
 # -- requests ------------------------------------------------------------------------------------------------------
@@ -287,10 +241,15 @@ def _request(endpoint: Endpoint, path: str, body: Mapping[str, Any], read_timeou
 
     return {
         "url": endpoint.url(path),
-        "content": json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),  # a lone surrogate becomes "?"
+        "content": encoded(body),
         "headers": {"Content-Type": "application/json", **endpoint.headers},
         "timeout": httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT),
     }
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON. A lone surrogate becomes a question mark."""
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _decode(endpoint: Endpoint, response: httpx2.Response) -> Any:
@@ -330,7 +289,7 @@ def transport_error(endpoint: Endpoint, cause: BaseException) -> ModelError:
 
     if isinstance(cause, ModelError):  # the guard refused the address
         return cause
-    if isinstance(cause, httpx2.TimeoutException):
+    if isinstance(cause, httpx2.TimeoutException | TimeoutError):
         return ModelError(f"The model provider at {endpoint.host} did not answer in time.", code="TIMEOUT")
     detail = (endpoint.scrub(str(cause)) or type(cause).__name__).rstrip(".")
     message = f"The connection to the model provider at {endpoint.host} failed: {detail}."
@@ -343,7 +302,9 @@ def malformed(endpoint: Endpoint, what: str) -> ModelError:
 
 def status_error(endpoint: Endpoint, status: int, body: str, headers: Mapping[str, str]) -> ModelError:
     """Return the error that an HTTP answer without success stands for."""
-    return _spoken_error(endpoint, status, body, f"answered with status {status}", _retry_after(headers))
+    error = _spoken_error(endpoint, status, body, f"answered with status {status}", _retry_after(headers))
+    error.status = status
+    return error
 
 
 def reported_error(endpoint: Endpoint, answer: Mapping[str, Any]) -> ModelError:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from ragflow.engine import http
+from ragflow.engine import http, http_stream
 from ragflow.engine.errors import ModelError
 from ragflow.engine.llm.complete import complete
 from ragflow.engine.llm.openai import OpenAIChatModel
@@ -277,17 +277,38 @@ def test_each_event_loop_has_its_own_client_closed_with_it(server: ModelServer) 
     gc.collect()  # an unclosed connection would warn, and warnings are errors
 
 
+async def test_the_environment_s_proxy_is_asked_but_not_for_this_machine(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.port}")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    http_stream._proxy_for.cache_clear()
+    far = OpenAIChatModel("scripted", "http://models.example/v1", KEY, name="scripted@Far")
+    server.script(Reply(text="Through the proxy."))
+    assert (await complete(far, QUESTION)).text == "Through the proxy."
+    assert server.exchanges[0].path == "http://models.example/v1/chat/completions"
+    assert http_stream._proxy_for("http://inside.example/v1") is None
+    assert http_stream._proxy_for("http://[::1]:9/v1") is None
+    await complete(chat_model(server), QUESTION)
+    assert server.exchanges[1].path == "/v1/chat/completions"
+    http_stream._proxy_for.cache_clear()
+
+
+async def test_a_redirect_is_not_followed(server: ModelServer) -> None:
+    server.script(Reply(status=307, headers={"Location": f"{server.url}/chat/completions"}))
+    assert (await failure_of(chat_model(server))).code == "INVALID_REQUEST"
+    assert len(server.exchanges) == 1
+
+
+async def test_credentials_in_the_address_beside_a_key_are_refused(server: ModelServer) -> None:
+    both = OpenAIChatModel("scripted", f"http://ada:planted@127.0.0.1:{server.port}/v1", KEY, name="scripted@Both")
+    error = await failure_of(both)
+    assert error.code == "INVALID_REQUEST"
+    assert "planted" not in str(error)
+    assert not server.exchanges
+
+
 async def test_many_streams_at_once(server: ModelServer) -> None:
     model = chat_model(server)
     answers = await asyncio.gather(*(complete(model, [Message("user", str(number))]) for number in range(100)))
     assert {answer.text for answer in answers} == {"".join(f"token{number} " for number in range(8))}
-
-
-async def test_after_a_burst_few_connections_stay_open(server: ModelServer) -> None:
-    server.script(*[Reply(interval=0.05)] * 100)
-    await asyncio.gather(*(complete(chat_model(server), QUESTION) for _ in range(100)))
-    first, *further = http._clients[asyncio.get_running_loop(), False]
-    assert further
-    assert not any(client.streams for client in (first, *further))
-    for client in further:
-        assert len(client.http._transport._pool.connections) <= http.KEPT_AFTER_A_BURST

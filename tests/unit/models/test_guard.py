@@ -46,8 +46,9 @@ async def test_no_way_leads_to_a_private_address(server: ModelServer, host: str)
         await apost_json(endpoint, "embeddings", {}, kind="embedding", read_timeout=5, patience=5)
     assert caught.value.code == "INVALID_REQUEST"
     model = OpenAIChatModel("any", endpoint.base_url, "key", name="any@Somewhere", guarded=True)
-    with pytest.raises(ModelError, match=REFUSED):
+    with pytest.raises(ModelError, match=f"{REFUSED}|not a canonical IPv4") as caught:
         await complete(model, [Message("user", "Hello")])
+    assert caught.value.code == "INVALID_REQUEST"
     assert server.connections == 0
 
 
@@ -70,6 +71,10 @@ async def test_one_private_address_among_public_ones_is_enough(
         )
     with pytest.raises(ModelError, match=REFUSED):
         post_json(guarded(server, "both.example"), "embeddings", {}, kind="embedding", read_timeout=5, patience=5)
+    model = OpenAIChatModel("any", guarded(server, "both.example").base_url, "key", name="any@Both", guarded=True)
+    with pytest.raises(ModelError, match=REFUSED):
+        await complete(model, [Message("user", "Hello")])
+    assert server.connections == 0
 
 
 @pytest.fixture
@@ -110,6 +115,10 @@ async def test_answers_are_bounded(
         await apost_json(guarded(server), "embeddings", {}, kind="embedding", read_timeout=5, patience=0)
     with pytest.raises(ModelError, match=what):
         post_json(guarded(server), "embeddings", {}, kind="embedding", read_timeout=5, patience=0)
+    model = OpenAIChatModel("any", guarded(server).base_url, "key", name="any@Somewhere", guarded=True)
+    server.script(reply)
+    with pytest.raises(ModelError, match=what):
+        await complete(model, [Message("user", "What is a kiln?")])
 
 
 def test_a_redirect_is_not_followed(server: ModelServer) -> None:
