@@ -74,6 +74,14 @@ class KnowledgeBase(Record):
                 name="one_live_dataset_per_name",
             )
         ]
+        indexes: ClassVar = [
+            # All that a list reads before it comes to its page, in its order.
+            models.Index(
+                fields=["tenant", "-created_at", "id"],
+                condition=models.Q(deleted_at__isnull=True),
+                name="dataset_listed",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -55,7 +55,7 @@ class DatasetViewSet(ResourceViewSet):
                 raise _lacks_permission(principal.tenant_id, query.name)
             rows = selectors.named(rows, query.name)
         order = ("-" if query.desc else "") + _ORDER[query.orderby]
-        total = rows.count()
+        rows, total = selectors.counted(principal, rows)
         page = Page(query.page, query.page_size).read(rows.order_by(order, "pk"), total)
         return success([dataset_to_wire(dataset) for dataset in page], total_datasets=total)
 

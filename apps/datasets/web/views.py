@@ -15,7 +15,7 @@ from apps.core.errors import BadValue, DataError, OperationRefused
 from apps.core.names import name_key
 from apps.core.paging import web_descending, web_rows
 from apps.core.rest import caller, http_request, web_success
-from apps.datasets.selectors import accessible_dataset, listed_datasets, size_of
+from apps.datasets.selectors import accessible_dataset, counted, listed_datasets, size_of
 from apps.datasets.web import schemas, services, wire
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -74,8 +74,9 @@ class WebDatasetViewSet(WebViewSet):
             rows = rows.filter(name_key__contains=name_key(keywords))
         if method := query.get("parser_id"):
             rows = rows.filter(chunk_method=method)
+        rows, total = counted(caller(request), rows)
         sign = "-" if web_descending(query) else ""
-        datasets, total = web_rows(rows.order_by(sign + schemas.order_of(query), f"{sign}pk"), query)
+        datasets, total = web_rows(rows.order_by(sign + schemas.order_of(query), f"{sign}pk"), query, total)
         owners = owners_of([dataset.tenant_id for dataset in datasets])
         shown = [wire.listed_dataset_to_wire(dataset, owners.get(dataset.tenant_id)) for dataset in datasets]
         return web_success({"kbs": shown, "total": total})

@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from django.db import connection
 
 from apps.accounts.models import Membership
+from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
+from apps.datasets.selectors import counted, listed_datasets
 
 PATH = "/api/v1/datasets"
 
@@ -93,6 +96,24 @@ def test_a_team_sees_what_is_shared_with_it(api, other):
     assert names(api.call("GET", PATH)) == ["shared"]
     assert names(api.call("GET", f"{PATH}?id={shared['id']}")) == ["shared"]
     assert names(api.call("GET", f"{PATH}?id={private['id']}")) == []
+
+
+def test_own_and_shared_datasets_lie_on_the_same_pages(api, other, five):
+    other.create_dataset("shared", permission="team")
+    join(api, other)
+    pages = [api.call("GET", f"{PATH}?page={number}&page_size=2") for number in (1, 2, 3)]
+    assert [names(page) for page in pages] == [["shared", "set 4"], ["set 3", "set 2"], ["set 1", "set 0"]]
+    assert {page["total_datasets"] for page in pages} == {6}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases count rows by themselves")
+def test_a_page_of_own_datasets_is_read_along_an_index_in_its_order(api, five):
+    principal = Principal(tenant_id=api.tenant.pk, user_id=api.tenant.pk)
+    rows, total = counted(principal, listed_datasets(principal))
+    plan = rows.order_by("-created_at", "pk")[2:4].explain()
+    assert total == 5
+    assert "INDEX dataset_listed" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_what_is_being_deleted_is_not_listed(api, five):
