@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from django.conf import settings
@@ -190,7 +191,7 @@ def _find(role: str, name: str, tenant_id: str) -> Found | None:
         models_named(tenant_id, *_names(name), types=types), key=lambda row: (not row.is_enabled, types.index(row.type))
     )
     if rows:
-        return remote_model(rows[0]) if rows[0].is_enabled else None
+        return replace(remote_model(rows[0]), account=rows[0].pk) if rows[0].is_enabled else None
     return name if _is_installations(role, name) else None
 
 

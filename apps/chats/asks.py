@@ -84,7 +84,7 @@ def _ask(question: str, datasets: Sequence[KnowledgeBase], settings: SearchSetti
     )
     model = language_models.chat_model_for(tenant, settings.chat_model)
     web = web_search(settings.web_search_key)
-    return OpenTurn(turn=turn, model=model, search=search, web=web, tenant_id=tenant.pk)
+    return OpenTurn(turn=turn, model=model, search=search, web=web)
 
 
 # -- related searches ----------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from apps.core.threads import in_database
 from apps.core.wire_profile import profile
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.condition import Condition
+from ragflow.engine.calls import Meter, start_meter
 from ragflow.engine.errors import EngineError, ModelError
 from ragflow.engine.generation.chat import NOTHING, chat
 from ragflow.engine.generation.turn import Turn
@@ -77,7 +78,6 @@ class OpenTurn:
     voice: TextToSpeech | None = None
     streams: bool = True  # the answer is read while it is made
     session_id: str = ""
-    tenant_id: str = ""  # whose model it is
     reads_tables: bool = False  # spreadsheets are asked by SQL first
     message_id: UUID = field(default_factory=uuid4)
 
@@ -217,7 +217,6 @@ def _open(
         voice=_voice(assistant),
         streams=asked.streams,
         session_id=session_id,
-        tenant_id=assistant.tenant_id,
         reads_tables=True,
     )
 
@@ -276,7 +275,7 @@ def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
 
 async def _answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
     said = _Said()
-    watch = Watch()
+    watch, meter = Watch(), start_meter()
     search = opened.search
     try:
         events = chat(
@@ -293,7 +292,8 @@ async def _answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
                 if isinstance(event, Answer):
                     event = await _confirmed(opened, event)  # noqa: PLW2901
                     event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
-                    await _keep(replace(_exchange(opened, event), seconds=watch.seconds))
+                    tokens = _cost(opened, event, meter)
+                    await _keep(replace(_exchange(opened, event), tokens=tokens, seconds=watch.seconds))
                 yield event
     except (asyncio.CancelledError, GeneratorExit):
         watch.stop("interrupted")
@@ -357,16 +357,13 @@ def _exchange(opened: OpenTurn, answer: Answer) -> services.Exchange:
         answer=answer.text,
         thoughts=answer.thoughts,
         reference=reference_of_answer(answer, quote=opened.turn.quote),
-        tokens=answer.usage.total_tokens,
-        usage=_used(opened, answer),
     )
 
 
-def _used(opened: OpenTurn, answer: Answer) -> services.Used | None:
-    """Return what the turn cost, unless no provider was asked."""
-    if not answer.grounded or ModelSpec.parse(opened.model.name).is_builtin:
-        return None
-    return services.Used(opened.tenant_id, opened.model.name, answer.usage.total_tokens)
+def _cost(opened: OpenTurn, answer: Answer, meter: Meter) -> int:
+    """Return the tokens of a turn: of all calls to providers, or of the answer where no provider gave it."""
+    from_provider = answer.grounded and not ModelSpec.parse(opened.model.name).is_builtin
+    return meter.tokens + (0 if from_provider else answer.usage.total_tokens)
 
 
 def _partial_exchange(opened: OpenTurn, said: _Said) -> services.Exchange:
@@ -386,7 +383,7 @@ _writes: set[asyncio.Task[None]] = set()  # the event loop itself keeps only wea
 
 async def _keep(exchange: services.Exchange) -> None:
     """Store an exchange in one short transaction, which a cancellation does not interrupt."""
-    if not exchange.session_id and exchange.usage is None:
+    if not exchange.session_id:
         return
     write = asyncio.ensure_future(in_database(services.record_exchange, exchange=exchange))
     _writes.add(write)

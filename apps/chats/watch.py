@@ -1,4 +1,4 @@
-"""How long an answer takes and what it costs, for the metrics."""
+"""How long an answer takes and how it ends, for the metrics."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ class Watch:
             self._has_spoken = True
             metrics.first_token_seconds.observe(self.seconds)
         if isinstance(event, Answer):
-            metrics.tokens.labels("prompt").inc(event.usage.prompt_tokens)
-            metrics.tokens.labels("completion").inc(event.usage.completion_tokens)
             self.stop("answered")
 
     def stop(self, outcome: str) -> None:

@@ -33,11 +33,14 @@ first_token_seconds = Histogram(
 )
 answers = Counter("ragflow_answers", "Answers to questions, by how they ended.", ("outcome",), registry=REGISTRY)
 tokens = Counter(
-    "ragflow_tokens", "Tokens of answered questions, as the chat models count them.", ("direction",), registry=REGISTRY
+    "ragflow_tokens",
+    "Tokens that calls to providers of models took, by kind of model.",
+    ("kind", "direction"),
+    registry=REGISTRY,
 )
 provider_tokens = Counter(
     "ragflow_provider_tokens",
-    "Tokens of answered questions and embedded documents, by the provider of the model.",
+    "The same tokens by the provider of the model.",
     ("provider",),
     registry=REGISTRY,
 )

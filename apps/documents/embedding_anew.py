@@ -24,7 +24,6 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from apps.accounts.language_models import embedder_for
-from apps.accounts.services.models import note_usage
 from apps.core.errors import Conflict, RagflowError
 from apps.core.logs import note_tenant, working_on
 from apps.core.many import among
@@ -143,7 +142,6 @@ class _Work(Held[Reembedding]):
             return False
         dataset.embedding_model, dataset.vector_space = self.task.embedding_model, self.task.space
         dataset.save(update_fields=["embedding_model", "vector_space", "updated_at"])
-        note_usage(tenant_id=dataset.tenant_id, model=dataset.embedding_model, tokens=dataset.token_count)
         message = f"{dataset.chunk_count} chunks have vectors of {dataset.embedding_model}."
         self._finish(Reembedding.State.DONE, message=message, progress=1)
         return True

@@ -17,7 +17,6 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from apps.accounts.language_models import embedder_for
-from apps.accounts.services.models import note_usage
 from apps.core.logs import note_tenant, working_on
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
@@ -158,7 +157,6 @@ class _Work(Held[IngestTask]):
             if not KnowledgeBase.objects.filter(pk=dataset.pk, vector_space=dataset.vector_space).exists():
                 raise _ModelChanged
             keep_table(document, self._table.finish())
-            note_usage(tenant_id=dataset.tenant_id, model=dataset.embedding_model, tokens=document.token_count)
             document.state = Document.State.DONE
             document.progress = 1
             self._save(document)

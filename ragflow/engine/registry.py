@@ -95,6 +95,7 @@ class RemoteModel:
     rerank_style: str = ""  # a key of rerank.http.STYLES
     extra_body: str = ""  # JSON object that each chat request carries
     trusted: bool = True  # False: a tenant chose the address
+    account: str = ""  # for whom its tokens are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,10 @@ class Registry:
         from ragflow.engine.embedding.openai import LONGEST_TEXT, OpenAIEmbedder
 
         return OpenAIEmbedder(
-            **self._asked_at(target), **self._tries, max_tokens=min(target.context_tokens, LONGEST_TEXT)
+            **self._asked_at(target),
+            **self._tries,
+            max_tokens=min(target.context_tokens, LONGEST_TEXT),
+            account=target.account,
         )
 
     def _build_builtin_embedder(self, spec: ModelSpec) -> Embedder:
@@ -219,7 +223,11 @@ class Registry:
 
         extra_body = json.loads(target.extra_body) if target.extra_body else None
         return OpenAIChatModel(
-            **self._asked_at(target), **self._tries, context_tokens=target.context_tokens, extra_body=extra_body
+            **self._asked_at(target),
+            **self._tries,
+            context_tokens=target.context_tokens,
+            extra_body=extra_body,
+            account=target.account,
         )
 
     def _build_extractive_model(self, spec: ModelSpec) -> ChatModel:
@@ -233,7 +241,7 @@ class Registry:
         remote = _remote(target, "rerank")
         from ragflow.engine.rerank.http import HttpReranker
 
-        return HttpReranker(**self._asked_at(remote), **self._tries, style=remote.rerank_style)
+        return HttpReranker(**self._asked_at(remote), **self._tries, style=remote.rerank_style, account=remote.account)
 
     def _build_speech_to_text(self, target: ModelSpec | RemoteModel) -> SpeechToText:
         remote = _remote(target, "speech-to-text")

@@ -83,6 +83,7 @@ class Exchange:
     body: Any
     started: float
     sent: int = 0  # deltas
+    tokens: int = 0  # that the answer said it took
     client_left_after: float | None = None  # seconds; None: the client stayed to the end
     ended: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -225,7 +226,9 @@ class ModelServer:
             case "chat":
                 await wire.send_json(200, self._whole_answer(reply, exchange.body))
             case "embeddings":
-                await wire.send_json(200, self._embeddings(reply, exchange.body))
+                answer = self._embeddings(reply, exchange.body)
+                exchange.tokens = answer.get("usage", {}).get("total_tokens", 0)
+                await wire.send_json(200, answer)
             case "rerank":
                 await wire.send_json(200, _rerank(reply, exchange.body))
             case "transcription" if reply.frames is not None:
@@ -243,7 +246,7 @@ class ModelServer:
     async def _stream(self, reply: Reply, exchange: Exchange, wire: _Wire) -> None:
         await wire.begin({"Content-Type": "text/event-stream", **reply.headers})
         await wire.pause(reply.delay_after_headers)
-        for frame in self._frames(reply, exchange.body):
+        for frame in self._frames(reply, exchange):
             if reply.hang_after == exchange.sent:
                 await wire.pause(float("inf"))
             if reply.cut_after == exchange.sent:
@@ -268,7 +271,7 @@ class ModelServer:
             await wire.pause(reply.interval)
         await wire.end()
 
-    def _frames(self, reply: Reply, body: dict[str, Any]) -> Iterator[str]:
+    def _frames(self, reply: Reply, exchange: Exchange) -> Iterator[str]:
         if reply.frames is not None:
             yield from reply.frames
             return
@@ -277,8 +280,10 @@ class ModelServer:
         for piece in self._pieces(reply):
             yield _chunk({"content": piece})
         yield _chunk({}, reply.finish_reason)
-        if reply.usage and (body.get("stream_options") or {}).get("include_usage"):
-            yield json.dumps({"choices": [], "usage": self._usage(reply, body)})
+        if reply.usage and (exchange.body.get("stream_options") or {}).get("include_usage"):
+            usage = self._usage(reply, exchange.body)
+            exchange.tokens = usage["total_tokens"]
+            yield json.dumps({"choices": [], "usage": usage})
         if reply.done:
             yield "[DONE]"
 
@@ -312,7 +317,9 @@ class ModelServer:
             if reply.base64:
                 vector = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
             data.append({"object": "embedding", "index": index, "embedding": vector})
-        return {"object": "list", "data": data[::-1] if reply.shuffled else data}
+        tokens = sum(len(text.split()) for text in texts)
+        usage = {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}} if reply.usage else {}
+        return {"object": "list", "data": data[::-1] if reply.shuffled else data, **usage}
 
 
 def _rerank(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from apps.accounts import audit, throttles
 from apps.accounts.catalogue import DEFAULT_TOKENS, EMBEDDING, OCR, Provider, offered, providers
-from apps.accounts.language_models import address_of, remote_model, remote_model_with, spec_of
+from apps.accounts.language_models import address_of, remote_model, remote_model_with
 from apps.accounts.model_checks import check
 from apps.accounts.model_schemas import ModelRef, ModelStatus, NewModel, ProviderKey
 from apps.accounts.models import Tenant, TenantModel
 from apps.core.crypto import encrypt
 from apps.core.errors import DataError
-from apps.core.metrics import provider_tokens
 from ragflow.engine.errors import ModelError
 
 CHECKED_BY_KEY = ("chat", "embedding", "rerank")
@@ -104,20 +103,6 @@ def problem_with(*, row: TenantModel) -> str:
     except ModelError as error:
         return str(error)
     return ""
-
-
-def note_usage(*, tenant_id: str, model: str, tokens: int) -> None:
-    """Count the tokens of a turn or of a document for the model that a tenant used. Models of others count nowhere."""
-    if tokens <= 0:
-        return
-    spec = spec_of(model)
-    provider = providers().get(spec.provider)
-    provider_tokens.labels(provider.name if provider else "other").inc(tokens)  # a name of somebody's own is no label
-    if spec.is_builtin or not spec.provider:
-        return
-    names = {spec.model} | ({provider.stored_name(spec.model)} if provider else set())
-    used = TenantModel.objects.filter(tenant_id=tenant_id, provider=spec.provider, name__in=names)
-    used.update(used_tokens=F("used_tokens") + tokens)
 
 
 def _require_an_answer(tenant: Tenant, rows: Iterable[TenantModel], key: str) -> None:

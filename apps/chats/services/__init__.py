@@ -5,7 +5,6 @@ from apps.chats.services.deleting import Deletion
 from apps.chats.services.search_apps import create_search_app, delete_search_app, update_search_app
 from apps.chats.services.sessions import (
     Exchange,
-    Used,
     create_session,
     delete_sessions,
     opener_of,
@@ -16,7 +15,6 @@ from apps.chats.services.sessions import (
 __all__ = [
     "Deletion",
     "Exchange",
-    "Used",
     "create_assistant",
     "create_search_app",
     "create_session",

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.services.models import note_usage
 from apps.chats.models import Assistant, Message, Session
 from apps.chats.schemas import SessionData
 from apps.chats.selectors import sessions_of
@@ -62,17 +61,8 @@ def delete_sessions(*, assistant: Assistant, ids: Sequence[str]) -> Deletion:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """The tokens that a turn cost with a tenant's model."""
-
-    tenant_id: str
-    model: str
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
 class Exchange:
-    """A question and what was answered, ready to be kept. Without a session only its usage is."""
+    """A question and what was answered, ready to be kept."""
 
     session_id: str
     pair_id: UUID
@@ -83,16 +73,11 @@ class Exchange:
     interrupted: bool = False
     tokens: int = 0
     seconds: float = 0.0
-    usage: Used | None = None
 
 
 @transaction.atomic
 def record_exchange(*, exchange: Exchange) -> None:
     """Append a question and its answer to their session. A session that was deleted meanwhile stays deleted."""
-    if used := exchange.usage:
-        note_usage(tenant_id=used.tenant_id, model=used.model, tokens=used.tokens)
-    if not exchange.session_id:
-        return
     now = timezone.now()
     # Also makes a second exchange of the same session wait, so that pairs do not interleave.
     if not Session.objects.filter(pk=exchange.session_id).update(updated_at=now):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Iterator, Sequence
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ragflow.engine.calls import Spent, reported_usage, spend
 from ragflow.engine.errors import DimensionMismatch
 from ragflow.engine.http import Endpoint, apost_json, malformed, post_json
-from ragflow.engine.tokens import truncate_tokens
-from ragflow.engine.types import Matrix, Vector
+from ragflow.engine.tokens import count_tokens, truncate_tokens
+from ragflow.engine.types import Matrix, Usage, Vector
 
 WORKER_PATIENCE = 60.0  # seconds a worker waits when the provider asks for it
 QUERY_PATIENCE = 5.0  # the same while a person waits
@@ -40,8 +42,10 @@ class OpenAIEmbedder:
         timeout: float = 60.0,
         patience: float = QUERY_PATIENCE,
         guarded: bool = False,
+        account: str = "",
     ) -> None:
         self.name = name
+        self._account = account
         self.dimension: int | None = None
         self._model = model
         self._endpoint = Endpoint(base_url, api_key, guarded)
@@ -68,6 +72,10 @@ class OpenAIEmbedder:
             read_timeout=self._timeout,
             patience=self._patience,
         )
+        usage = reported_usage(answer)
+        if usage is None:
+            usage = await asyncio.to_thread(_estimate, [text])
+        spend(Spent("embedding", self.name, self._account, usage))
         vector: Vector = self._vectors(answer, 1)[0]
         return vector
 
@@ -84,6 +92,8 @@ class OpenAIEmbedder:
                 read_timeout=self._timeout,
                 patience=patience,
             )
+            usage = reported_usage(answer) or _estimate(batch)
+            spend(Spent("embedding", self.name, self._account, usage))
             parts.append(self._vectors(answer, len(batch)))
         vectors = np.zeros((len(texts), self.dimension or 0), np.float32)
         if parts:
@@ -125,6 +135,10 @@ class OpenAIEmbedder:
             found = " and ".join(str(length) for length in sorted(lengths))
             expected = f"instead of {self.dimension}" if self.dimension else "in one answer"
             raise DimensionMismatch(f"The embedding model {self.name} gave vectors of length {found} {expected}.")
+
+
+def _estimate(texts: Sequence[str]) -> Usage:
+    return Usage(sum(map(count_tokens, texts)))
 
 
 def _to_vector(value: Any) -> Vector:

@@ -23,7 +23,7 @@ class AnswerReader:
         self._complete = False
         self.done = False  # the provider said that no frame follows
 
-    def read(self, frame: bytes) -> Iterator[ModelEvent]:
+    def read(self, frame: bytes) -> Iterator[TextDelta | ReasoningDelta]:
         """Yield what one frame adds to the answer. Raises ModelError for a frame that is none."""
         if frame == DONE:
             self.done = True
@@ -41,7 +41,7 @@ class AnswerReader:
         if self._usage:
             yield self._usage
 
-    def _read_parsed(self, parsed: dict[str, Any]) -> Iterator[ModelEvent]:
+    def _read_parsed(self, parsed: dict[str, Any]) -> Iterator[TextDelta | ReasoningDelta]:
         if parsed.get("error"):
             raise reported_error(self._endpoint, parsed)
         if usage := parsed.get("usage"):

@@ -16,7 +16,7 @@ class ChatModel(Protocol):
     def stream(
         self, messages: Sequence[Message], *, options: Mapping[str, Any], passages: Sequence[Passage] = ()
     ) -> AsyncGenerator[ModelEvent, None]:
-        """Yield text and reasoning as they come, then usage if the provider reports it. Raises ModelError.
+        """Yield text and reasoning as they come, then usage: the provider's, or estimated. Raises ModelError.
 
         `options` are generation options by their OpenAI names (temperature, top_p, max_tokens, ...). `passages` are
         those that the prompt already contains; only the built-in extractive model reads them.

@@ -8,11 +8,12 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ragflow.engine.calls import call
+from ragflow.engine.calls import Spent, call, spend
 from ragflow.engine.errors import ModelError
 from ragflow.engine.http import Endpoint, retried
 from ragflow.engine.llm.answer import AnswerReader
-from ragflow.engine.types import Message, ModelEvent, Passage
+from ragflow.engine.llm.complete import estimate_usage
+from ragflow.engine.types import Message, ModelEvent, Passage, Usage
 
 if TYPE_CHECKING:
     from ragflow.engine.http_stream import EventBody
@@ -52,8 +53,10 @@ class OpenAIChatModel:
         patience: float = PATIENCE,
         extra_body: Mapping[str, Any] | None = None,
         guarded: bool = False,
+        account: str = "",
     ) -> None:
         self.name = name
+        self._account = account
         self.context_tokens = context_tokens
         self._model = model
         self._endpoint = Endpoint(base_url, api_key, guarded)
@@ -69,18 +72,29 @@ class OpenAIChatModel:
         now = asyncio.get_running_loop().time
         deadline = now() + self._first_token_timeout
         answer = AnswerReader(self._endpoint)
+        said: list[str] = []
+        usage: Usage | None = None
         with call("chat"):
             body = await self._open(self._request(messages, options), deadline)
             try:
                 while not answer.done and (frame := await self._next(body, deadline)) is not None:
                     for event in answer.read(frame):
+                        said.append(event.text)
                         yield event
                         deadline = now() + self._silence_timeout
                 await body.drain()
             finally:
                 body.close()
-            for event in answer.finish():
-                yield event
+            for last in answer.finish():
+                if isinstance(last, Usage):
+                    usage = last
+                else:
+                    said.append(last.text)
+                    yield last
+        if usage is None:
+            usage = await asyncio.to_thread(estimate_usage, messages, "".join(said))
+        spend(Spent("chat", self.name, self._account, usage))
+        yield usage
 
     def _request(self, messages: Sequence[Message], options: Mapping[str, Any]) -> dict[str, Any]:
         known = {key: value for key, value in options.items() if key in OPTIONS and value is not None}

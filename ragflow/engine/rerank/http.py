@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ragflow.engine.calls import Spent, reported_usage, spend
 from ragflow.engine.http import Endpoint, apost_json, malformed, post_json
 
 PATIENCE = 5.0  # seconds a person waits when the provider asks for it
@@ -59,8 +60,10 @@ class HttpReranker:
         timeout: float = 30.0,
         patience: float = PATIENCE,
         guarded: bool = False,
+        account: str = "",
     ) -> None:
         self.name = name
+        self._account = account
         self._model = model
         self._style = STYLES[style]
         self._endpoint = Endpoint(base_url, api_key, guarded)
@@ -110,6 +113,8 @@ class HttpReranker:
             raise malformed(self._endpoint, "something that is not a list of relevance scores") from exc
         if set(scores) != set(range(count)) or not all(map(math.isfinite, scores.values())):
             raise malformed(self._endpoint, f"{len(scores)} usable relevance scores for {count} texts")
+        if usage := reported_usage(answer):  # most count searches instead
+            spend(Spent("rerank", self.name, self._account, usage))
         return [scores[index] for index in range(count)]
 
 
