@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from apps.documents.models import IngestTask
+from apps.documents.models import IngestTask, Reembedding
 from ragflow.models import Worker
 
 State = IngestTask.State
@@ -18,7 +18,7 @@ HEARTBEATS = timedelta(minutes=30)
 def heartbeats() -> dict[str, list[dict[str, Any]]]:
     """Return the last heartbeat of each worker; earlier ones are not kept."""
     since = timezone.now() - HEARTBEATS
-    waiting = IngestTask.objects.filter(state=State.PENDING).count()
+    waiting = sum(tasks.objects.filter(state=State.PENDING).count() for tasks in (IngestTask, Reembedding))
     return {worker.name: [_heartbeat(worker, waiting)] for worker in Worker.objects.filter(seen_at__gt=since)}
 
 
@@ -42,5 +42,9 @@ def _heartbeat(worker: Worker, waiting: int) -> dict[str, Any]:
         "current": {
             task.pk: {"id": task.pk, "doc_id": task.document_id, "progress": task.progress, "stage": task.stage}
             for task in running
+        }
+        | {
+            task.pk: {"id": task.pk, "dataset_id": task.dataset_id, "progress": task.progress, "stage": task.stage}
+            for task in Reembedding.objects.filter(worker=place, state=State.RUNNING)
         },
     }

@@ -25,7 +25,7 @@ from apps.core.errors import AccessDenied
 from apps.core.http import error_response
 from apps.core.metrics import REGISTRY
 from apps.datasets.models import KnowledgeBase
-from apps.documents.models import IngestTask
+from apps.documents.models import IngestTask, Reembedding
 from ragflow import worker_counts
 from ragflow.housekeeping import GONE_AFTER
 from ragflow.models import BrokerMessage, Worker
@@ -62,7 +62,7 @@ class _Installation(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found = [_tasks(), *_totals(), _queue(), _workers(), *worker_counts.shown()]
+            found = [*_tasks(), *_totals(), _queue(), _workers(), *worker_counts.shown()]
             is_up = 1.0
         except DatabaseError as error:
             log.warning("Metrics: the database does not answer: %s", type(error).__name__)
@@ -71,12 +71,16 @@ class _Installation(Collector):
         yield from found
 
 
-def _tasks() -> Metric:
-    family = GaugeMetricFamily("ragflow_ingest_tasks", "Ingest tasks by state.", labels=["state"])
-    counted = dict(IngestTask.objects.order_by().values_list("state").annotate(Count("pk")))
-    for state in IngestTask.State.values:
-        family.add_metric([state], counted.get(state, 0))
-    return family
+def _tasks() -> Iterator[Metric]:
+    for model, name, meaning in (
+        (IngestTask, "ragflow_ingest_tasks", "Ingest tasks by state."),
+        (Reembedding, "ragflow_reembeddings", "Changes of embedding models by state."),
+    ):
+        family = GaugeMetricFamily(name, meaning, labels=["state"])
+        counted = dict(model.objects.order_by().values_list("state").annotate(Count("pk")))
+        for state in model.State.values:
+            family.add_metric([state], counted.get(state, 0))
+        yield family
 
 
 def _totals() -> list[Metric]:

@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.formats import localize
@@ -22,7 +22,7 @@ from apps.accounts.models import Membership, Tenant, User
 from apps.accounts.services import create_tenant_for
 from apps.accounts.services.sessions import end_session
 from apps.administration import selectors
-from apps.administration.services import delete_user, retry_failed
+from apps.administration.services import delete_user, reembed, retry_failed
 from apps.core.admin import ask_first, bytes_shown, counted, is_confirmed, list_link, two_lines
 from apps.core.errors import RagflowError
 from apps.datasets.models import KnowledgeBase
@@ -220,6 +220,12 @@ class TenantAdmin(Audited):
         return False  # ... and goes with it
 
 
+class ReembedForm(forms.Form):
+    def __init__(self, data: Any, *, models: list[str]) -> None:
+        super().__init__(data)
+        self.fields["model"] = forms.ChoiceField(label="Embedding model", choices=[(name, name) for name in models])
+
+
 @admin.register(KnowledgeBase)
 class DatasetAdmin(Audited):
     list_display = ("named", "documents", "progress", "chunk_count", "stored", "cut", "permission", "created_at")
@@ -228,17 +234,17 @@ class DatasetAdmin(Audited):
     search_fields = ("name", "=id", "tenant__name")
     date_hierarchy = "created_at"
     readonly_fields = (
-        "id", "name", "tenant", "chunk_method", "parser_config", "embedding_model", "documents", "progress", "stored",
-        "chunk_count", "token_count", "created_at", "updated_at",
+        "id", "name", "tenant", "chunk_method", "parser_config", "embedding_model", "reembedded", "documents",
+        "progress", "stored", "chunk_count", "token_count", "created_at", "updated_at",
     )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("id", "name", "tenant", "description", "permission", "language")}),
         ("Content", {"fields": (("documents", "progress"), ("chunk_count", "token_count"), "stored")}),
-        ("Parsing", {"fields": ("embedding_model", "chunk_method", "parser_config")}),
+        ("Parsing", {"fields": (("embedding_model", "reembedded"), "chunk_method", "parser_config")}),
         ("Retrieval", {"fields": ("pagerank", "similarity_threshold", "vector_similarity_weight")}),
         ("Times", {"fields": ("created_at", "updated_at")}),
     )
-    actions = ("retry", "verify")
+    actions = ("retry", "reembed", "verify")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
         return selectors.with_progress(super().get_queryset(request).filter(deleted_at=None))
@@ -274,6 +280,11 @@ class DatasetAdmin(Audited):
     def cut(self, dataset: KnowledgeBase) -> SafeString:
         return two_lines(dataset.chunk_method, dataset.embedding_model)
 
+    @admin.display(description="re-embedding")
+    def reembedded(self, dataset: KnowledgeBase) -> SafeString:
+        newest = dataset.reembeddings.first()
+        return list_link("documents.reembedding", newest.state if newest else "never", dataset__id__exact=dataset.pk)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a dataset belongs to the tenant whose client creates it
 
@@ -287,6 +298,24 @@ class DatasetAdmin(Audited):
         for sentence in refused[:MOST_NAMED]:
             self.message_user(request, sentence, messages.WARNING)
         self.message_user(request, f"{counted(queued, 'document')} queued, {len(refused)} refused.")
+        return None
+
+    @admin.action(description="Re-embed: give the selected datasets vectors of a model", permissions=["change"])
+    def reembed(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> HttpResponse | None:
+        form = ReembedForm(request.POST if is_confirmed(request) else None, models=selectors.common_models(queryset))
+        if not form.is_valid():
+            total = queryset.aggregate(chunks=Sum("chunk_count", default=0), tokens=Sum("token_count", default=0))
+            consequences = [
+                f"{counted(total['chunks'], 'chunk')} with {counted(total['tokens'], 'token')} are sent to the model.",
+                "Searches use the vectors they have until all new ones are there; nothing else changes.",
+                "Datasets that are searched together need one model.",
+            ]
+            title = "Give datasets new vectors?"
+            return ask_first(request, self, queryset, title=title, consequences=consequences, form=form)
+        started, refused = reembed(list(queryset), form.cleaned_data["model"])
+        for sentence in refused[:MOST_NAMED]:
+            self.message_user(request, sentence, messages.WARNING)
+        self.message_user(request, f"{counted(started, 'dataset')} queued, {len(refused)} refused.")
         return None
 
     @admin.action(description="Verify: compare the selected datasets with the index", permissions=["view"])

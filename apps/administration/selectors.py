@@ -8,12 +8,14 @@ from django.db import models
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
+from apps.accounts.language_models import default_embedding_name, registry
 from apps.accounts.models import APIToken, Membership, Tenant, TenantModel, User
-from apps.accounts.selectors import tenant_by_id, tokens_of, user_by_email
+from apps.accounts.selectors import models_of, tenant_by_id, tokens_of, user_by_email
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import listed_datasets
 from apps.documents.models import Document, File
+from ragflow.engine.registry import HASHING
 
 
 def users() -> models.QuerySet[User]:
@@ -96,3 +98,16 @@ def chunks_of_failed(datasets: models.QuerySet[KnowledgeBase]) -> int:
     """Return how many chunks failed documents hold: only those added by hand outlive a failure."""
     failed = Document.objects.filter(dataset__in=datasets.values("pk"), deleted_at=None, state=Document.State.FAIL)
     return failed.aggregate(total=models.Sum("chunk_count"))["total"] or 0
+
+
+def common_models(datasets: models.QuerySet[KnowledgeBase]) -> list[str]:
+    """Return the embedding models that all owners of these datasets can be offered, those configured first."""
+    owners = Tenant.objects.filter(pk__in=datasets.order_by().values("tenant"))
+    offered = [_embedding_models(tenant) for tenant in owners]
+    return [name for name in offered[0] if all(name in names for names in offered)] if offered else []
+
+
+def _embedding_models(tenant: Tenant) -> list[str]:
+    rows = models_of(tenant.pk).filter(type=TenantModel.Type.EMBEDDING, is_enabled=True)
+    builtin = (registry().builtin_embedding_name, HASHING)
+    return list(dict.fromkeys([*map(str, rows), default_embedding_name(tenant), *builtin]))

@@ -21,6 +21,7 @@ from apps.documents.selectors import documents_of
 from apps.documents.services.deleting import delete_documents
 from apps.documents.services.file_deleting import delete_tree
 from apps.documents.services.parsing import start_parsing
+from apps.documents.services.reembedding import start_reembedding
 from ragflow.engine.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -178,4 +179,16 @@ def retry_failed(datasets: Sequence[KnowledgeBase]) -> tuple[int, list[str]]:
                 queued += not start_parsing(dataset=dataset, ids=[document_id])
             except (RagflowError, StoreError) as error:
                 refused.append(f"{name}: {error}")
+    return queued, refused
+
+
+def reembed(datasets: Sequence[KnowledgeBase], model: str) -> tuple[int, list[str]]:
+    """Have these datasets embedded with a model. Return how many were queued, and a sentence for each that was not."""
+    queued, refused = 0, []
+    for dataset in datasets:
+        try:
+            start_reembedding(dataset=dataset, model=model)
+            queued += 1
+        except RagflowError as error:
+            refused.append(f"{dataset}: {error}")
     return queued, refused

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin import helpers
 from django.db.models import QuerySet
+from django.forms import Form
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
@@ -71,8 +72,12 @@ def ask_first(
     *,
     title: str,
     consequences: Sequence[str],
+    form: Form | None = None,
 ) -> TemplateResponse:
-    """Return a page that says what an action will do to these rows, and runs the action when it is confirmed."""
+    """Return a page that says what an action will do to these rows, and runs the action when it is confirmed.
+
+    A form asks for what the action has to know; its fields are sent along.
+    """
     chosen, across = list(rows[: _SHOWN + 1]), request.POST.get("select_across") == "1"
     total = rows.count() if len(chosen) > _SHOWN else len(chosen)
     context = {
@@ -84,6 +89,7 @@ def ask_first(
         "sent": chosen[:1] if across else rows,
         "all": across,
         "consequences": consequences,
+        "form": form,
         "action": request.POST["action"],
         "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
     }

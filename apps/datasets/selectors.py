@@ -52,6 +52,12 @@ def _reachable(principal: Principal) -> QuerySet[KnowledgeBase]:
     return live if principal.dataset_ids is None else live.filter(pk__in=principal.dataset_ids)
 
 
+def live_dataset(dataset_id: str) -> KnowledgeBase | None:
+    """Return a dataset of anybody: for operators only."""
+    live = KnowledgeBase.objects.filter(deleted_at__isnull=True)
+    return live.filter(pk=dataset_id).first() if is_id(dataset_id) else None
+
+
 def owned_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:
     return owned_datasets(principal).filter(pk=dataset_id).first() if is_id(dataset_id) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet, Sum
@@ -17,8 +18,8 @@ from apps.core.errors import RagflowError
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.documents.errors import FileNotFound
-from apps.documents.models import Document, DocumentTable, File, IngestTask, MetadataValue
-from apps.documents.services import deleting, file_deleting, parsing
+from apps.documents.models import Document, DocumentTable, File, IngestTask, MetadataValue, Reembedding, Task
+from apps.documents.services import deleting, file_deleting, parsing, reembedding
 from ragflow.engine.errors import EngineError
 
 _MOST_NAMED = 10  # refusals that are told one by one
@@ -202,38 +203,75 @@ class MetadataValueAdmin(ReadOnly, admin.ModelAdmin):
     show_full_result_count = False
 
 
-@admin.register(IngestTask)
-class IngestTaskAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("place", "progress_shown", "attempt", "worker", "created_at", "took")
-    list_select_related = ("document__dataset",)
-    list_filter = ("state", "error_class")
-    search_fields = ("document__name", "=document__id", "=id")
+class TaskAdmin(ReadOnly, admin.ModelAdmin):
+    """What workers have to do, and did."""
+
     date_hierarchy = "created_at"
     list_per_page = 50
     show_full_result_count = False
-    fieldsets = (
-        (None, {"fields": ("id", "document", "state", "stage", "progress_shown")}),
+    work: tuple[Any, ...] = (
         ("Work", {"fields": (("attempt", "worker"), ("created_at", "finished_at", "took"), "lease_until")}),
         ("Result", {"fields": ("error_class", "message")}),
     )
 
-    @admin.display(ordering="document__name", description="document")
-    def place(self, task: IngestTask) -> SafeString:
-        return two_lines(Truncator(task.document.name).chars(60), task.document.dataset)
-
     @admin.display(ordering="state", description="progress")
-    def progress_shown(self, task: IngestTask) -> SafeString:
+    def progress_shown(self, task: Task) -> SafeString:
         label = state_shown(task.state)
-        if task.state == IngestTask.State.RUNNING:
+        if task.state == Task.State.RUNNING:
             bar = '{} <progress value="{}" max="1"></progress> {}'
             return format_html(bar, label, task.progress, task.stage)
         return two_lines(label, Truncator(task.message).chars(_MOST_OF_A_MESSAGE)) if task.message else label
 
     @admin.display(description="took", empty_value="-")
-    def took(self, task: IngestTask) -> str | None:
+    def took(self, task: Task) -> str | None:
         """From being asked for to the end: waiting counts."""
         seconds = (task.finished_at - task.created_at).total_seconds() if task.finished_at else None
         return None if seconds is None else f"{seconds:,.1f} s"
+
+
+@admin.register(IngestTask)
+class IngestTaskAdmin(TaskAdmin):
+    list_display = ("place", "progress_shown", "attempt", "worker", "created_at", "took")
+    list_select_related = ("document__dataset",)
+    list_filter = ("state", "error_class")
+    search_fields = ("document__name", "=document__id", "=id")
+    fieldsets = ((None, {"fields": ("id", "document", "state", "stage", "progress_shown")}), *TaskAdmin.work)
+
+    @admin.display(ordering="document__name", description="document")
+    def place(self, task: IngestTask) -> SafeString:
+        return two_lines(Truncator(task.document.name).chars(60), task.document.dataset)
+
+
+@admin.register(Reembedding)
+class ReembeddingAdmin(TaskAdmin):
+    list_display = ("place", "embedding_model", "progress_shown", "attempt", "worker", "created_at", "took")
+    list_select_related = ("dataset__tenant",)
+    list_filter = ("state", "embedding_model", "error_class")
+    search_fields = ("dataset__name", "=dataset__id", "=id")
+    actions = ("cancel",)
+    fieldsets = (
+        (None, {"fields": ("id", "dataset", "embedding_model", "state", "stage", "progress_shown")}),
+        *TaskAdmin.work,
+        ("Vectors", {"fields": (("old_space", "space"), "is_cleared")}),
+    )
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """A dataset's page leads to its re-embeddings."""
+        allowed: bool = lookup == "dataset__id__exact" or super().lookup_allowed(lookup, value, request)
+        return allowed
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("datasets.change_knowledgebase")
+
+    @admin.display(ordering="dataset__name", description="dataset")
+    def place(self, task: Reembedding) -> SafeString:
+        return two_lines(task.dataset, task.dataset.tenant)
+
+    @admin.action(description="Cancel the selected re-embeddings", permissions=["stop"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Reembedding]) -> None:
+        active = queryset.filter(state__in=Reembedding.ACTIVE).select_related("dataset")
+        stopped = sum(reembedding.stop_reembedding(dataset=task.dataset) for task in active)
+        self.message_user(request, f"{counted(stopped, 're-embedding')} cancelled; their datasets are as they were.")
 
 
 @admin.register(File)

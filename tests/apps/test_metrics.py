@@ -127,7 +127,7 @@ class TestTheInstallation:
             assert known not in text
 
     def test_few_queries(self, api: Any, django_assert_num_queries: Any):
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(6):
             shown()
 
     def test_without_a_database(self, monkeypatch: pytest.MonkeyPatch):

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts import language_models
-from apps.accounts.models import TenantModel
+from apps.accounts.models import TenantModel, User
 from apps.core.crypto import encrypt
 from apps.core.errors import Conflict, InvalidArgument
 from apps.datasets.models import KnowledgeBase
@@ -25,6 +28,8 @@ from ragflow.engine.embedding.chunks import ChunkEmbedder
 from ragflow.engine.embedding.hashing import HashingEmbedder
 from ragflow.engine.errors import VectorsMissing
 from ragflow.engine.registry import HASHING
+from ragflow.heartbeats import heartbeats
+from ragflow.models import Worker
 from tests.tools.model_server import ModelServer, Reply
 
 NAME = "embedding-3@ZHIPU-AI"
@@ -147,7 +152,6 @@ def test_every_chunk_gets_a_vector_of_the_new_model_and_nothing_else_changes(
     assert_embedded(store, row)
     assert first.content not in found()
     assert "Added by hand." in found("hand")
-    assert TenantModel.objects.get().used_tokens == counted[2]
 
 
 def test_small_documents_are_embedded_together(api, base, upload, run_tasks, row, provider):
@@ -575,3 +579,97 @@ def test_vectors_of_a_failed_run_go_and_those_in_use_stay(row, filled, small, fo
     assert store.count_lacking(row.pk, failed.space) == 20
     assert_embedded(store, row)
     assert len(found()) == 20
+
+
+# -- where operators ask for it ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root@example.org", "correct horse battery"))
+    return client
+
+
+def act(admin: Client, rows: type, action: str, *ids: str, **fields: str) -> str:
+    path = reverse(f"admin:{rows._meta.app_label}_{rows._meta.model_name}_changelist")
+    body = {"action": action, "_selected_action": ids} | fields
+    return admin.post(path, body, follow=True).content.decode()
+
+
+def test_the_administration_page_asks_for_the_model(admin, api, dataset, row, filled, store):
+    page = act(admin, KnowledgeBase, "reembed", row.pk)
+    assert "20 chunks" in page
+    assert NAME in page
+    assert HASHING in page
+    assert not Reembedding.objects.exists()
+    assert "Select a valid choice" in act(admin, KnowledgeBase, "reembed", row.pk, post="yes", model="other@Nowhere")
+    assert "1 dataset queued, 0 refused" in act(admin, KnowledgeBase, "reembed", row.pk, post="yes", model=NAME)
+    assert "0 datasets queued, 1 refused" in act(admin, KnowledgeBase, "reembed", row.pk, post="yes", model=NAME)
+    embedding_anew.run(Reembedding.objects.get().pk)
+    assert model_of(api, dataset) == NAME
+    page = admin.get(reverse("admin:datasets_knowledgebase_change", args=[row.pk])).content.decode()
+    assert f"reembedding/?dataset__id__exact={row.pk}" in page
+
+
+def test_models_of_one_tenant_are_not_offered_for_anothers_dataset(admin, other, row):
+    foreign = other.create_dataset()["id"]
+    assert NAME not in act(admin, KnowledgeBase, "reembed", row.pk, foreign)
+
+
+def test_re_embeddings_are_listed_and_cancelled(admin, row, filled, found):
+    task = start_reembedding(dataset=row, model=NAME)
+    listing = reverse("admin:documents_reembedding_changelist")
+    for query in ("", "?q=set", f"?dataset__id__exact={row.pk}"):
+        page = admin.get(listing + query)
+        assert page.status_code == 200
+        assert NAME in page.content.decode()
+    assert admin.get(reverse("admin:documents_reembedding_change", args=[task.pk])).status_code == 200
+    assert "1 re-embedding cancelled" in act(admin, Reembedding, "cancel", task.pk)
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert task.state == "cancelled"
+
+
+def test_metrics_and_heartbeats_know_it(row, filled, client):
+    task = start_reembedding(dataset=row, model=NAME)
+    assert 'ragflow_reembeddings{state="pending"} 1.0' in client.get("/metrics").content.decode()
+    now = timezone.now()
+    Worker.objects.create(name="celery@host/7", threads=2, started_at=now, seen_at=now)
+    Reembedding.objects.update(state="running", worker="host/7")
+    ((beat,),) = heartbeats().values()
+    assert beat["current"][task.pk]["dataset_id"] == row.pk
+
+
+@pytest.mark.django_db(transaction=True)
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("ragflow.management.commands.reembed.SHOW_SECONDS", 0.01)
+
+    def test_it_does_the_work(self, api, dataset, row, filled, capsys):
+        call_command("reembed", row.pk, model=NAME)
+        assert capsys.readouterr().out.strip() == f"20 chunks have vectors of {NAME}."
+        assert model_of(api, dataset) == NAME
+
+    def test_it_follows_what_goes_on_already(self, row, filled, capsys):
+        task = start_reembedding(dataset=row, model=NAME)
+        call_command("reembed", row.name, email=User.objects.get(pk=row.tenant_id).email)
+        task.refresh_from_db()
+        assert task.state == "done"
+        with pytest.raises(CommandError, match="There is no dataset elsewhere"):
+            call_command("reembed", "elsewhere", email=User.objects.get(pk=row.tenant_id).email)
+
+    def test_it_tells_why_not(self, row, filled, provider):
+        with pytest.raises(CommandError, match="Unsupported model"):
+            call_command("reembed", row.pk, model="nothing@Nowhere")
+        provider.script(Reply(endpoint="embeddings", status=401, message="no such key"))
+        with pytest.raises(CommandError, match="no such key"):
+            call_command("reembed", row.pk, model=NAME)
+
+    def test_it_cancels(self, row, filled, capsys):
+        start_reembedding(dataset=row, model=NAME)
+        call_command("reembed", row.pk, cancel=True)
+        assert Reembedding.objects.get().state == "cancelled"
+        call_command("reembed", row.pk, cancel=True)
+        assert "nothing to cancel" in capsys.readouterr().out
