@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ from ragflow.engine.types import Chunk, Matrix, Vector
 
 SLICE = 200
 """Chunks per transaction of a bulk change: about 0.1 s of the write lock."""
+
+REST = 3
+"""How many times as long as it computed a bulk deletion rests after a slice: requests beside it need the cores."""
 
 SQLITE_MAX = 2**63 - 1
 
@@ -184,10 +188,12 @@ class EmbeddedDocStore:
         before = float("inf") if older_than is None else older_than
         chunks = tokens = 0
         while True:
+            began = time.thread_time()
             deleted = self._delete_slice(dataset_id, document_id, "created_at < ?", before)
             chunks, tokens = chunks + deleted.chunks, tokens + deleted.tokens
             if deleted.chunks < SLICE:
                 return ChunkCount(chunks, tokens)
+            _rest_since(began)
 
     def _delete_slice(self, dataset_id: str, document_id: str, condition: str, argument: str | float) -> ChunkCount:
         with self._file.write() as connection:
@@ -205,6 +211,7 @@ class EmbeddedDocStore:
     def delete_dataset(self, dataset_id: str) -> int:
         deleted = 0
         while True:
+            began = time.thread_time()
             with self._file.write() as connection:
                 if (dataset := find_dataset(connection, dataset_id)) is None:
                     return deleted
@@ -219,6 +226,7 @@ class EmbeddedDocStore:
             if len(rows) < SLICE:
                 self._cache.drop(dataset.no)
                 return deleted
+            _rest_since(began)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -365,3 +373,8 @@ class EmbeddedDocStore:
     def close(self) -> None:
         self._file.close()
         self._cache.clear()
+
+
+def _rest_since(began: float) -> None:
+    """Sleep in proportion to what this thread computed since this `time.thread_time`."""
+    time.sleep(REST * (time.thread_time() - began))

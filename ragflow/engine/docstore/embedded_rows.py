@@ -223,7 +223,9 @@ def delete_rows(connection: sqlite3.Connection, dataset_no: int, rows: Sequence[
     """Delete chunks, given as (rid, tokens); the text index and the vectors follow by trigger and cascade."""
     if not rows:
         return ChunkCount(0, 0)
-    connection.executemany("DELETE FROM chunk WHERE rid = ?", [(rid,) for rid, _ in rows])
+    # One statement: the interpreter's lock, given back and taken again for every row, costs several times the work.
+    rids = json.dumps([rid for rid, _ in rows])
+    connection.execute("DELETE FROM chunk WHERE rid IN (SELECT value FROM json_each(?))", (rids,))
     connection.execute("UPDATE dataset SET chunks = chunks - ? WHERE no = ?", (len(rows), dataset_no))
     mark_changed(connection, dataset_no)
     count_change(connection, -len(rows))

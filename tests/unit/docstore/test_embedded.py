@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragflow.engine.docstore import embedded_search
+from ragflow.engine.docstore import embedded, embedded_search
 from ragflow.engine.docstore.base import SearchRequest
 from ragflow.engine.docstore.embedded import EmbeddedDocStore
 from ragflow.engine.docstore.embedded_spaces import find_dataset
@@ -64,6 +64,27 @@ class TestIndex:
         assert_sound(path)
         store.delete_dataset("data")
         assert_sound(path)
+
+    def test_a_bulk_deletion_rests_between_slices_and_lets_others_write(
+        self, store: EmbeddedDocStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(store, *(make(f"chunk {n}", document=f"doc{n % 2}") for n in range(900)))
+        rests: list[float] = []
+
+        def rest(seconds: float) -> None:
+            rests.append(seconds)
+            other = EmbeddedDocStore(path)
+            put(other, make(f"written meanwhile {len(rests)}", dataset="other"))
+            other.close()
+
+        monkeypatch.setattr(embedded.time, "sleep", rest)
+        store.delete_document("data", "doc0")
+        assert len(rests) == 2  # 450 chunks
+        store.delete_dataset("data")
+        assert len(rests) == 4
+        assert min(rests) > 0
+        store.delete_dataset("other")
+        assert len(rests) == 4  # few chunks: at once
 
     def test_bm25_equals_the_textbook_formula(self, store: EmbeddedDocStore) -> None:
         texts = ["plum plum apple", "plum", "pear apple pear pear pear", "apple"]
