@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -30,6 +31,7 @@ from ragflow.engine.errors import VectorsMissing
 from ragflow.engine.registry import HASHING
 from ragflow.heartbeats import heartbeats
 from ragflow.models import Worker
+from tests.apps.documents.test_concurrency import together
 from tests.tools.model_server import ModelServer, Reply
 
 NAME = "embedding-3@ZHIPU-AI"
@@ -673,3 +675,47 @@ class TestCommand:
         assert Reembedding.objects.get().state == "cancelled"
         call_command("reembed", row.pk, cancel=True)
         assert "nothing to cancel" in capsys.readouterr().out
+
+
+# -- at the same time ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_searching_writing_and_parsing_side_by_side(
+    api, base, dataset, row, filled, upload, small, found, store, counts, monkeypatch
+):
+    """Two workers re-embed one after the other, while clients search and write and a third worker parses."""
+    path = f"{base}/documents/{filled}/chunks"
+    ids = [chunk.id for chunk in chunks_of(store, filled, dataset)]
+    documents = upload(*(f"{number}.txt" for number in range(6)), content=LINES)
+    api.call("POST", f"{base}/chunks", {"document_ids": documents})
+    over = threading.Event()
+    answers: list[int] = []
+
+    def reembed(_: int) -> None:
+        try:
+            for model in (NAME, HASHING, NAME):
+                embedding_anew.run(start_reembedding(dataset=row, model=model).pk)
+        finally:
+            over.set()
+
+    def parse(_: int) -> None:
+        for task in IngestTask.objects.filter(state="pending"):
+            ingest.run(task.pk)
+
+    def write(_: int) -> None:
+        for number in range(12):
+            answers.append(api.call("POST", path, {"content": f"Sentence {number} by hand."})["code"])
+            answers.append(api.call("PUT", f"{path}/{ids[number]}", {"content": f"Sentence {number} anew."})["code"])
+
+    def search(_: int) -> None:
+        while not over.is_set():
+            assert len(found()) >= 20
+
+    together(lambda act: act(0), [reembed, parse, write, search], threads=4)
+    assert set(answers) == {0}
+    assert set(Reembedding.objects.values_list("state", flat=True)) == {"done"}
+    assert set(Document.objects.values_list("state", flat=True)) == {Document.State.DONE}
+    assert_embedded(store, row)
+    assert model_of(api, dataset) == NAME
+    assert counts()[1] == store.count(row.pk).chunks == 20 + 12 + 6 * 20
