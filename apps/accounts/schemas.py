@@ -105,7 +105,7 @@ _NEVER_COPIED = frozenset(
 def profile_changes(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a person to write. Raises BadValue for an unknown one, InvalidArgument for a bad value."""
     given = {name: value for name, value in body.items() if name not in _NEVER_COPIED}
-    _refuse_unknown(given, set(Profile.model_fields), reference="Update failure!")
+    _refuse_unknown(given, set(Profile.model_fields), reference="Update failure!", data=False)
     return validate(Profile, given).model_dump(exclude_unset=True)
 
 
@@ -134,7 +134,9 @@ def text_of(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: set[str], *, reference: str | None = None) -> None:
+def _refuse_unknown(
+    given: Mapping[str, Any], known: set[str], *, reference: str | None = None, data: bool | None = None
+) -> None:
     for name in given:
         if name not in known:
-            raise BadValue(f"There is no field `{name}` to set.", reference=reference, data=False)
+            raise BadValue(f"There is no field `{name}` to set.", reference=reference, data=data)

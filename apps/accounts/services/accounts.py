@@ -137,23 +137,30 @@ def update_profile(*, user: User, changes: Mapping[str, str | None]) -> None:
         audit.record("update", "user", id=user.pk, name=user.email, tenant_id=user.pk, detail={"fields": [*changes]})
 
 
-def change_password(*, user: User, current: object, new: object, keep_login: bool) -> None:
-    """Check a person's current password and, if a new one is given, set it. Every other way in is closed then.
+def require_password(*, user: User, current: object) -> None:
+    """Check a person's current password, as clients send it.
 
-    `current` and `new` are as clients send passwords. Raises WrongCredentials, and BadValue for what cannot be read.
+    Raises WrongCredentials, TooManyRequests, and BadValue for what cannot be read.
     """
-    current_text = readable_password("password", current)
+    text = readable_password("password", current)
     with throttles.failures_count((throttles.LOGIN_OF_ACCOUNT, user.email.lower())):
-        if not user.check_encoded_password(current_text):
+        if not user.check_encoded_password(text):
             raise WrongCredentials("Password error!")
-    if not new:
-        return
+
+
+@transaction.atomic
+def set_password(*, user: User, new: object, keep_login: bool) -> None:
+    """Give a person a new password, as clients send it. Every other way in is closed then.
+
+    Raises BadValue for what cannot be read.
+    """
     user.set_encoded_password(readable_password("new_password", new))
+    written = ["password", "updated_at"]
     if not keep_login:
         user.session_digest = None
-    with transaction.atomic():
-        user.save(update_fields=["password", "session_digest", "updated_at"])
-        audit.record("set password", "user", id=user.pk, name=user.email, tenant_id=user.pk)
+        written.append("session_digest")
+    user.save(update_fields=written)
+    audit.record("set password", "user", id=user.pk, name=user.email, tenant_id=user.pk)
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from apps.accounts import schemas, selectors
 from apps.accounts.errors import NotYours
-from apps.accounts.services.accounts import change_password, update_profile, update_tenant
+from apps.accounts.services.accounts import require_password, set_password, update_profile, update_tenant
 from apps.accounts.views.base import ANSWER, BODY, WebViewSet
 from apps.accounts.wire import tenant_to_wire, user_to_wire
 from apps.core.bodies import read_object, read_required
@@ -27,11 +27,12 @@ class ProfileViewSet(WebViewSet):
     @extend_schema(summary="Change one's own profile or password", request=schemas.Profile, responses=ANSWER)
     def setting(self, request: Request) -> Response:
         body = read_object(http_request(request))
-        changes = schemas.profile_changes(body)
         user = selectors.user_of(caller(request))
         if current := body.get("password"):
-            is_login = caller(request).token_id is None
-            change_password(user=user, current=current, new=body.get("new_password"), keep_login=is_login)
+            require_password(user=user, current=current)
+        changes = schemas.profile_changes(body)
+        if current and (new := body.get("new_password")):
+            set_password(user=user, new=new, keep_login=caller(request).token_id is None)
         update_profile(user=user, changes=changes)
         return web_success(data=True)
 

@@ -67,6 +67,14 @@ class TestSetting:
         assert (answer["code"], answer["message"], answer["data"]) == (109, "Password error!", False)
         assert User.objects.values().get() == before
 
+    def test_the_current_password_is_looked_at_before_the_fields(self, ada: Web, profile: str):
+        before = User.objects.values().get()
+        answer = self.change(ada, password=encrypted("wrong"), unknown=1)
+        assert (answer["code"], answer["message"]) == (109, "Password error!")
+        answer = self.change(ada, password=encrypted(PASSWORD), new_password=encrypted("new"), unknown=1)
+        assert (answer["code"], answer["data"]) == (100 if profile == "exact" else 101, False)
+        assert User.objects.values().get() == before
+
     @pytest.mark.parametrize(("password", "new"), [(5, "x"), ("\n", "x"), (None, {"a": 1})])
     def test_unreadable_passwords(self, ada: Web, password, new, profile: str, settings):
         settings.PLAIN_PASSWORDS = False
@@ -123,6 +131,10 @@ class TestTenant:
     def test_other_fields_and_values_are_refused(self, ada: Web, changes: dict[str, object], profile: str):
         assert self.choose(ada, **changes)["code"] in {100, 101}
         assert Tenant.objects.get().chat_model == ""
+
+    def test_a_field_that_does_not_exist(self, ada: Web, profile: str):
+        answer = self.choose(ada, credit=5)
+        assert (answer["code"], answer["data"]) == (100 if profile == "exact" else 101, None)
 
     def test_an_account_without_a_tenant(self, ada: Web, profile: str):
         Tenant.objects.all().delete()
