@@ -8,16 +8,18 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ragflow.engine.docstore import embedded, embedded_search
+from ragflow.engine.docstore import embedded, embedded_cache, embedded_search
 from ragflow.engine.docstore.base import SearchRequest
 from ragflow.engine.docstore.embedded import EmbeddedDocStore
+from ragflow.engine.docstore.embedded_file import FIRST_SCHEMA
 from ragflow.engine.docstore.embedded_spaces import find_dataset
-from ragflow.engine.errors import StoreError
-from tests.unit.docstore.conformance import DocStoreConformance, ask, by_content, found, make, put, unit, units
+from ragflow.engine.errors import StoreError, VectorsMissing
+from tests.unit.docstore.conformance import DocStoreConformance, ask, by_content, fill, found, make, put, unit, units
 
 
 @pytest.fixture
@@ -261,3 +263,84 @@ def test_the_log_does_not_grow_without_end(path: Path, monkeypatch: pytest.Monke
     assert path.with_name("chunks.db-wal").stat().st_size < 1_000_000
     assert len(store.search(SearchRequest(("data",), "words", None))) == 20
     store.close()
+
+
+class TestSpaces:
+    def test_a_file_of_the_first_version_is_brought_up_to_date(self, path: Path) -> None:
+        path.parent.mkdir()
+        connection = sqlite3.connect(path)
+        connection.executescript(FIRST_SCHEMA)
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO dataset (id, dimension) VALUES ('data', 8)")
+        connection.commit()
+        connection.close()
+        stores = [EmbeddedDocStore(path) for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda store: put(store, make("apple")), stores))
+        assert fill(stores[0], 1, dimension=4) == {"apple"}
+        assert found(stores[1], "", unit(0, 4), spaces={"data": 1}) == {"apple"}
+        for store in stores:
+            store.close()
+        assert_sound(path)
+
+    def test_a_file_of_a_newer_version_is_refused(self, path: Path) -> None:
+        EmbeddedDocStore(path).ping()
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        with pytest.raises(StoreError, match="newer version"):
+            EmbeddedDocStore(path).ping()
+
+    def test_another_process_sees_each_change_of_a_space(self, store: EmbeddedDocStore, path: Path) -> None:
+        """What is in memory follows what others write into each space, in whatever order they are asked for."""
+        other = EmbeddedDocStore(path)
+        put(store, make("one"), make("two"))
+
+        def cosines(space: int) -> dict[str, float]:
+            candidates = ask(other, "", unit(0), spaces={"data": space})
+            return by_content(other, candidates, candidates.cosine)
+
+        assert cosines(0)["one"] == pytest.approx(1, abs=1e-5)
+        fill(store, 1, seed=5)
+        assert cosines(1)["one"] == pytest.approx(float(unit(0) @ unit(5)), abs=1e-5)
+        store.upsert([make("one"), make("three")], units(2), space=1)
+        assert cosines(1) == pytest.approx(
+            {"one": 1, "two": float(unit(0) @ unit(6)), "three": unit(0) @ unit(1)}, abs=1e-5
+        )
+        with pytest.raises(VectorsMissing):
+            cosines(0)
+        fill(store, 2)
+        assert cosines(2)["one"] == pytest.approx(1, abs=1e-5)
+        store.drop_space("data", 1)
+        for space in (0, 1):
+            with pytest.raises(VectorsMissing):
+                cosines(space)
+        assert set(cosines(2)) == {"one", "two", "three"}
+        other.close()
+
+    def test_filling_a_space_leaves_what_is_in_memory_alone(self, store: EmbeddedDocStore, monkeypatch: Any) -> None:
+        put(store, *(make(f"text {n}") for n in range(50)))
+        ask(store, "", unit(0))
+        fill(store, 1, dimension=4)
+        monkeypatch.setattr(embedded_cache, "_read", lambda *args, **options: pytest.fail("It was read again."))
+        ask(store, "", unit(0))
+
+    def test_spaces_leave_nothing_behind(self, store: EmbeddedDocStore, path: Path) -> None:
+        put(store, *(make(f"text {n}", document=f"doc{n % 3}") for n in range(300)))
+        fill(store, 1, dimension=4)
+        store.delete_document("data", "doc1")
+        store.delete_chunks("data", "doc0", [make(f"text {n}", document="doc0").id for n in range(0, 30, 3)])
+        assert rows_of(path, "space_vector") == store.count("data").chunks
+        fill(store, 2, dimension=4)
+        store.drop_space("data", 1)
+        assert rows_of(path, "space_vector") == store.count("data").chunks
+        store.delete_dataset("data")
+        assert rows_of(path, "space_vector") == rows_of(path, "space") == 0
+        assert_sound(path)
+
+
+def rows_of(path: Path, table: str) -> int:
+    connection = sqlite3.connect(path)
+    (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    connection.close()
+    return int(count)
