@@ -54,6 +54,7 @@ class Load:
     """What a number of concurrent clients saw. Times in seconds."""
 
     first: list[float] = field(default_factory=list)  # to the first frame or the whole answer
+    last: list[float] = field(default_factory=list)  # to the frame that ends a stream; the body may end later
     frames: int = 0
 
 
@@ -73,19 +74,22 @@ class Connection:
         self._writer.close()
 
     async def stream(self, body: object, load: Load, ends: bytes = b"[DONE]") -> None:
-        """Read an event stream to the frame that ends it."""
+        """Read an event stream to its end."""
         started = time.perf_counter()
         head = await self._send(body)
         assert b" 200 " in head.split(b"\r\n")[0], head
         last_chunk = b"0\r\n\r\n" if b"chunked" in head.lower() else b""
-        tail, frames = b"", 0
-        while ends not in tail or not tail.endswith(last_chunk):
+        tail, frames, has_ended = b"", 0, False
+        while not (has_ended and tail.endswith(last_chunk)):
             block = await self._reader.read(65536)
             assert block, "the stream was cut"
             if not frames:
                 load.first.append(time.perf_counter() - started)
             frames += block.count(b"data:")
             tail = tail[-64:] + block
+            if ends in tail and not has_ended:
+                has_ended = True
+                load.last.append(time.perf_counter() - started)
         load.frames += frames
 
     async def ask(self, body: object, load: Load) -> bytes:

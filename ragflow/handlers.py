@@ -21,6 +21,7 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
 
+from apps.core.caller import forget_request
 from apps.core.errors import TooLarge
 from apps.core.http import error_response
 from apps.core.middleware import CanonicalPath, CrossOrigin, RequestId
@@ -119,6 +120,7 @@ class StreamingHalf(_LimitedHandler):
             response._handler_class = type(self)  # type: ignore[attr-defined]  # noqa: SLF001 -- as Django's handler
             response._resource_closers.remove(request.close)  # type: ignore[attr-defined]  # noqa: SLF001
             request.close()
+            forget_request()
             return response
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:

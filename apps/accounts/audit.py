@@ -53,7 +53,7 @@ def record(
         object_id=_shown(id),
         object_name=_shown(name),
         address=caller.address,
-        request_id=current_request_id() if caller.request is not None else "",
+        request_id=current_request_id() if caller.is_remote else "",
         detail=known,
     )
     transaction.on_commit(partial(_log, entry), robust=True)

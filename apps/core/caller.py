@@ -34,6 +34,7 @@ class Actor:
 class Caller:
     actor: Actor
     address: str = ""
+    is_remote: bool = False  # there is a request
     request: HttpRequest | None = None  # its Django session counts when nothing else names the actor
 
 
@@ -42,7 +43,12 @@ _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 def begin_caller(address: str, request: HttpRequest) -> None:
     """Start a request, of somebody who is not known yet."""
-    _caller.set(Caller(Actor(ActorKind.ANONYMOUS), address, request))
+    _caller.set(Caller(Actor(ActorKind.ANONYMOUS), address, is_remote=True, request=request))
+
+
+def forget_request() -> None:
+    """Let go of the request, which an answer that flows does not need."""
+    current_caller().request = None
 
 
 def current_caller() -> Caller:

@@ -35,8 +35,10 @@ from ragflow.engine.http import (
 )
 from ragflow.engine.per_loop import PerLoop
 
-DRAIN_TIMEOUT = 0.1  # seconds
+END_SECONDS = 1.0  # until the end of a body that is complete
 LINE_LIMIT = 8 << 20  # bytes
+
+_endings: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
 
 
 async def post(endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> EventBody:
@@ -69,7 +71,10 @@ async def post(endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> EventB
 
 
 class EventBody:
-    """The body of an answer, frame by frame. `close` also ends the request upstream, when the caller leaves early."""
+    """The body of an answer, frame by frame.
+
+    Its reader calls `end` after the last frame; or `close`, which ends the request upstream.
+    """
 
     __slots__ = ("_endpoint", "_frames", "_response", "_rest", "_size")
 
@@ -106,15 +111,23 @@ class EventBody:
             parts.append(part)
         return b"".join(parts)
 
-    async def drain(self) -> None:
-        """Read to the end, so that the connection can serve again, unless the provider keeps the body open."""
-        with suppress(TimeoutError, ModelError):
-            async with asyncio.timeout(DRAIN_TIMEOUT):
-                while await self._read():
-                    pass
+    def end(self) -> None:
+        """Leave the provider a moment to end the body, so that the connection can serve again. Nobody waits for it."""
+        ending = asyncio.ensure_future(self._read_to_the_end())
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
 
     def close(self) -> None:
         self._response.close()
+
+    async def _read_to_the_end(self) -> None:
+        try:
+            with suppress(TimeoutError, ModelError):
+                async with asyncio.timeout(END_SECONDS):
+                    while await self._read():
+                        pass
+        finally:
+            self.close()
 
     async def _read(self) -> bytes:
         try:

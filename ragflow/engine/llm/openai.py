@@ -82,9 +82,10 @@ class OpenAIChatModel:
                         said.append(event.text)
                         yield event
                         deadline = now() + self._silence_timeout
-                await body.drain()
-            finally:
+            except BaseException:  # the caller left, too
                 body.close()
+                raise
+            body.end()
             for last in answer.finish():
                 if isinstance(last, Usage):
                     usage = last

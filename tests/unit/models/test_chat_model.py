@@ -260,9 +260,20 @@ async def test_cancelling_the_task_ends_the_request_upstream(server: ModelServer
 
 
 async def test_models_of_a_loop_share_connections(server: ModelServer) -> None:
-    for _ in range(5):
+    for number in range(5):
         await complete(chat_model(server), QUESTION)
+        assert await asyncio.to_thread(server.exchanges[number].ended.wait, 5)
+        await asyncio.sleep(0.05)  # the end of the body arrives
     assert server.connections == 1
+
+
+async def test_a_connection_is_closed_that_a_provider_keeps_open(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_stream, "END_SECONDS", 0.1)
+    server.script(Reply(text="An oven.", linger=True))
+    await complete(chat_model(server), QUESTION)
+    assert await asyncio.to_thread(server.exchanges[0].ended.wait, 5)
 
 
 def test_each_event_loop_has_its_own_client_closed_with_it(server: ModelServer) -> None:
