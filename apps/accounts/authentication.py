@@ -126,6 +126,7 @@ def _use(token: APIToken) -> Principal:
         scopes=frozenset(Scope(scope) for scope in token.scopes),
         dataset_ids=_ids(token.dataset_ids),
         assistant_ids=_ids(token.assistant_ids),
+        expires_at=token.expires_at,
     )
 
 

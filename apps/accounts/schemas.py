@@ -69,7 +69,7 @@ class RoleChange(BaseModel):
 class NewToken(BaseModel):
     """What a new token is to be good for. Absent: whatever the caller itself may do, for ever."""
 
-    name: ShortText = ""
+    name: ShortText | None = None
     scopes: Annotated[list[Scope], Field(min_length=1)] | None = None
     dataset_ids: Ids | None = None
     assistant_ids: Ids | None = None

@@ -32,8 +32,12 @@ _TOKEN_BY_DIGEST = (
 
 
 def _token_being_replaced(hashed: str) -> APIToken | None:
+    """Return the token with this previous secret. For whoever shows it, the token ends when the secret does."""
     rotated = models.Q(previous_digest=hashed, previous_valid_until__gt=timezone.now())
-    return APIToken.objects.filter(rotated).filter(_owner_is_active()).first()
+    token = APIToken.objects.filter(rotated).filter(_owner_is_active()).first()
+    if token is not None and (token.expires_at is None or token.expires_at > token.previous_valid_until):
+        token.expires_at = token.previous_valid_until
+    return token
 
 
 def share_token_by_secret(secret: str) -> ShareToken | None:

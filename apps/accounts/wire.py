@@ -102,7 +102,8 @@ def new_token_to_wire(token: APIToken, secret: str, share_secret: str | None = N
 
 def token_to_wire(token: APIToken, principal: Principal) -> dict[str, Any]:
     """A token in a list: its prefix, or in the profile that demands it the secret, if the caller may do as much."""
-    in_full = profile().keeps_token_copy and principal.scopes.issuperset(token.scopes)
+    may_as_much = principal.scopes.issuperset(token.scopes) and not principal.ends_before(token.expires_at)
+    in_full = profile().keeps_token_copy and may_as_much
     share_token = getattr(token, "share_token", None)
     return {
         **_token(token),

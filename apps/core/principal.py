@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -32,6 +33,7 @@ class Principal:
     scopes: frozenset[Scope] = ALL_SCOPES
     dataset_ids: frozenset[str] | None = None
     assistant_ids: frozenset[str] | None = None
+    expires_at: datetime | None = None  # when what it came with ends
 
     def __str__(self) -> str:
         return f"tenant {self.tenant_id}"
@@ -39,6 +41,10 @@ class Principal:
     @property
     def is_narrowed(self) -> bool:
         return self.dataset_ids is not None or self.assistant_ids is not None
+
+    def ends_before(self, moment: datetime | None) -> bool:
+        """Tell whether the caller can do nothing any more at a moment. None stands for one that never comes."""
+        return self.expires_at is not None and (moment is None or self.expires_at < moment)
 
     # What DRF asks of `request.user`.
     is_authenticated = True

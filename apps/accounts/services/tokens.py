@@ -14,7 +14,7 @@ from apps.accounts import audit, selectors
 from apps.accounts.models import APIToken, ShareToken, Tenant, User
 from apps.accounts.schemas import BoundToken, NewToken
 from apps.core.crypto import digest, encrypt
-from apps.core.errors import Conflict, InvalidArgument, LacksScope, NotFound
+from apps.core.errors import AccessDenied, Conflict, InvalidArgument, LacksScope, NotFound
 from apps.core.principal import ALL_SCOPES, Principal, Scope
 from apps.core.wire_profile import profile
 
@@ -83,13 +83,17 @@ def create_token(
 def create_pair(*, principal: Principal, tenant: Tenant, data: NewToken) -> IssuedPair:
     """Issue an API token and its share token on behalf of a caller, who cannot give more than it has itself.
 
-    Raises LacksScope for a scope that the caller's own token lacks, InvalidArgument for an end in the past.
+    Without an end of its own the new token ends with the caller's. Raises LacksScope for a scope that the caller's own
+    token lacks, InvalidArgument for an end that has passed or that the caller's does not reach.
     """
     scopes = principal.scopes if data.scopes is None else frozenset(data.scopes)
     for scope in sorted(scopes - principal.scopes):
         raise LacksScope(scope)
-    if data.expires_at is not None and data.expires_at <= timezone.now():
+    expires_at = data.expires_at or principal.expires_at
+    if expires_at is not None and expires_at <= timezone.now():
         raise InvalidArgument("`expires_at` must lie in the future.")
+    if principal.ends_before(expires_at):
+        raise InvalidArgument("`expires_at` must not be later than the end of the token that asks.")
     narrowed = data.dataset_ids is not None or data.assistant_ids is not None
     if narrowed and data.scopes is None:
         scopes -= {Scope.ADMIN}
@@ -97,9 +101,9 @@ def create_pair(*, principal: Principal, tenant: Tenant, data: NewToken) -> Issu
         raise InvalidArgument("A token that is limited to datasets or assistants cannot have the scope `admin`.")
     issued = create_token(
         tenant=tenant,
-        name=data.name,
+        name=data.name or "",
         created_by=selectors.user_of(principal),
-        expires_at=data.expires_at,
+        expires_at=expires_at,
         scopes=scopes,
         dataset_ids=data.dataset_ids,
         assistant_ids=data.assistant_ids,
@@ -114,6 +118,7 @@ def create_bound_token(*, principal: Principal, tenant: Tenant, data: BoundToken
     return create_token(
         tenant=tenant,
         created_by=selectors.user_of(principal),
+        expires_at=principal.expires_at,
         scopes={Scope.CHAT},
         assistant_ids={data.bound_to},
         bound_to=data.bound_to,
@@ -145,7 +150,8 @@ def add_share_tokens(*, tokens: Collection[APIToken]) -> None:
 def rotate_token(*, principal: Principal, tenant: Tenant, name: str, overlap: timedelta) -> IssuedToken:
     """Give a token a new secret. The old one works until the overlap has passed.
 
-    Raises NotFound, Conflict, and LacksScope when the token may do what the caller may not.
+    Raises NotFound; Conflict when that has happened already to the secret that names it, or happens at this moment;
+    LacksScope and AccessDenied when the token may do what the caller may not, or for longer.
     """
     token = _only_token(tenant, name)
     if token is None:
@@ -153,9 +159,14 @@ def rotate_token(*, principal: Principal, tenant: Tenant, name: str, overlap: ti
     for scope in token.scopes:
         if scope not in principal.scopes:
             raise LacksScope(scope)
+    if principal.ends_before(token.expires_at):
+        raise AccessDenied("The token that asks ends before the one that is to be rotated.")
     secret = _new_secret()
     with transaction.atomic():
-        token = APIToken.objects.select_for_update().get(pk=token.pk)
+        unchanged = APIToken.objects.filter(pk=token.pk, digest=token.digest, revoked_at=None)
+        token = unchanged.exclude(previous_digest=digest(name)).select_for_update().first()
+        if token is None:
+            raise Conflict("This token has just been rotated or revoked. Name it by its id to rotate it again.")
         token.previous_digest = token.digest if overlap else None
         token.previous_valid_until = timezone.now() + overlap if overlap else None
         for field, value in _kept(secret, visible=TOKEN_PREFIX).items():

@@ -25,7 +25,8 @@ class TokenViewSet(WebViewSet):
     @extend_schema(summary="Create an API token", request=schemas.NewToken, responses=ANSWER)
     def create(self, request: Request) -> Response:
         """Say in the body what the token is to be good for; without one it may do whatever the caller may."""
-        data = validate(schemas.NewToken, read_lenient(http_request(request)))
+        read = read_lenient if profile().ignores_unreadable_wishes else read_object
+        data = validate(schemas.NewToken, read(http_request(request)))
         issued = tokens.create_pair(principal=caller(request), tenant=_tenant(request), data=data)
         return web_success(new_token_to_wire(issued.token, issued.secret, issued.share_secret))
 

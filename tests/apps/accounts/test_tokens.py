@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 from django.utils import timezone
@@ -10,6 +11,7 @@ from apps.accounts import authentication, selectors, services
 from apps.accounts.errors import ShareTokenInvalid, ShareTokenMissing
 from apps.accounts.models import APIToken, ShareToken, Tenant
 from apps.accounts.scopes import needed_scope
+from apps.accounts.services import tokens
 from apps.accounts.services.tokens import create_share_token, revoke_share_token
 from apps.core.errors import InvalidAPIKey, LacksScope, TooManyRequests
 from apps.core.principal import Scope
@@ -45,10 +47,23 @@ class TestGeneral:
     @pytest.mark.parametrize(
         ("content", "content_type"),
         [(b"", ""), (b"", "application/json"), (b"[1]", "application/json"), (b"{", "application/json"),
-         (b"x", "text/plain"), (b'{"other": 1}', "application/json")],
+         (b"x", "text/plain"), (b'{"other": 1}', "application/json"), (b'{"name": null}', "application/json")],
     )  # fmt: skip
-    def test_other_bodies_are_ignored(self, ada: Web, content: bytes, content_type: str, profile: str):
+    def test_the_contract_ignores_other_bodies(self, ada: Web, content: bytes, content_type: str, settings):
+        settings.WIRE_PROFILE = "exact"
         assert ada.send("POST", "/v1/system/new_token", content, content_type).json()["code"] == 0
+
+    @pytest.mark.parametrize(
+        ("content", "content_type"),
+        [(b'{"scopes": ["read"],}', "application/json"), (b'["read"]', "application/json"),
+         (b'{"scopes": ["read"]}', "application/x-www-form-urlencoded"), (b"scopes: read", "text/plain")],
+    )  # fmt: skip
+    def test_wishes_that_cannot_be_read_give_no_token_for_everything(self, ada: Web, content: bytes, content_type: str):
+        answer = ada.send("POST", "/v1/system/new_token", content, content_type)
+        assert (answer.status_code, answer.json()["code"]) == (400, 101)
+        assert not APIToken.objects.exists()
+        for nothing in ("", "application/json", "application/x-www-form-urlencoded"):
+            assert ada.send("POST", "/v1/system/new_token", b"", nothing).json()["code"] == 0
 
     def test_lists_show_what_the_profile_allows(self, ada: Web, profile: str):
         made = new_token(ada, name="laptop")
@@ -212,6 +227,23 @@ class TestScopes:
             assert (answer["status"], answer["code"]) == (403, 108)
         assert strong["token"] not in str(listed(weak))
 
+    def test_nobody_gives_longer_than_they_have(self, ada: Web, profile: str):
+        eternal = new_token(ada)
+        soon = timezone.now().replace(microsecond=0) + timedelta(hours=1)
+        made = new_token(ada, expires_at=soon.isoformat())
+        brief = bearer(made["token"])
+        for body in ({}, {"expires_at": (soon - timedelta(minutes=1)).isoformat()}):
+            token = APIToken.objects.get(pk=new_token(brief, **body)["id"])
+            assert token.expires_at <= soon
+            assert token.share_token.expires_at == token.expires_at
+        bound = brief.call("POST", "/v1/api/new_token", {"dialog_id": "x"})["data"]
+        assert APIToken.objects.get(pk=bound["id"]).expires_at == soon
+        later = {"expires_at": (soon + timedelta(minutes=1)).isoformat()}
+        assert brief.call("POST", "/v1/system/new_token", later)["code"] == 101
+        assert brief.call("POST", f"/v1/system/token/{eternal['id']}/rotate")["code"] == 109
+        assert eternal["token"] not in str(listed(brief))
+        assert brief.call("POST", f"/v1/system/token/{made['id']}/rotate")["code"] == 0
+
     @pytest.mark.parametrize(
         "body",
         [
@@ -262,6 +294,34 @@ class TestRotation:
         APIToken.objects.update(previous_valid_until=timezone.now())
         assert bearer(made["token"]).call("GET", "/v1/user/info")["status"] == 401
         assert bearer(rotated["token"]).call("GET", "/v1/user/info")["code"] == 0
+
+    def test_the_old_secret_cannot_make_itself_last(self, ada: Web, profile: str):
+        made = new_token(ada)
+        self.rotate(ada, made["id"])
+        old = bearer(made["token"])
+        ends = APIToken.objects.get().previous_valid_until
+        assert APIToken.objects.get(pk=new_token(old)["id"]).expires_at == ends
+        assert self.rotate(old, made["id"])["code"] == 109
+
+    def test_a_secret_is_replaced_once(self, ada: Web, profile: str):
+        made = new_token(ada)
+        rotated = self.rotate(ada, made["token"])["data"]
+        assert self.rotate(ada, made["token"])["code"] == 102
+        for token in (made["token"], rotated["token"]):
+            assert bearer(token).call("GET", "/v1/user/info")["code"] == 0
+
+    @pytest.mark.parametrize("meanwhile", ["rotate", "revoke"])
+    def test_two_at_the_same_moment(self, ada: Web, meanwhile: str):
+        made = new_token(ada)
+        seen = APIToken.objects.get()
+        if meanwhile == "rotate":
+            self.rotate(ada, made["id"])
+        else:
+            services.revoke_token(token=seen)
+        before = APIToken.objects.values().get()
+        with patch.object(tokens, "_only_token", return_value=seen):
+            assert self.rotate(ada, made["id"])["status"] == 409
+        assert APIToken.objects.values().get() == before
 
     def test_without_overlap(self, ada: Web):
         made = new_token(ada)
