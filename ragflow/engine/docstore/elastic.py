@@ -35,6 +35,7 @@ from ragflow.engine.docstore.elastic_filters import (
     counting,
     of_other_length,
     within,
+    without_vector,
 )
 from ragflow.engine.docstore.elastic_index import NOT_SHOWN, Index, action_of, chunk_of, key_of
 from ragflow.engine.docstore.elastic_search import (
@@ -50,7 +51,7 @@ from ragflow.engine.docstore.elastic_search import (
     weights_of,
 )
 from ragflow.engine.docstore.elastic_server import Server, is_gone, refusal, store_error
-from ragflow.engine.docstore.elastic_spaces import SLOTS, if_unchanged, in_space, no_vector, slot_of, vector_fields
+from ragflow.engine.docstore.elastic_spaces import SLOT_FIELDS, SLOTS, adding, in_space, removing, slot_of, version_of
 from ragflow.engine.errors import DimensionMismatch, StoreError
 from ragflow.engine.types import Chunk, Matrix, Vector
 
@@ -305,12 +306,7 @@ class ElasticDocStore:
         wanted = {clean(chunk_id) for chunk_id in chunk_ids}
         either = Bool(should=[any_of("chunk_id", wanted), any_of("parent_id", wanted)])
         filters = [any_of("dataset_id", dataset_ids), either]
-        shown = [
-            "dataset_id",
-            "chunk_id",
-            "parent_id",
-            *(name for slot in SLOTS for name in (slot.dimension, slot.space)),
-        ]
+        shown = ["dataset_id", "chunk_id", "parent_id", *SLOT_FIELDS]
         fields = [f"{slot.vectors}*" for slot in SLOTS]
         sums: dict[str, Vector] = {}
         with self._session() as client:
@@ -330,41 +326,32 @@ class ElasticDocStore:
     def lacking(self, dataset_id: str, space: int) -> Iterator[Versioned]:
         shown = {"_source": {"excludes": NOT_SHOWN}, "seq_no_primary_term": True}
         with self._session() as client:
-            for hit in scan(client, self._index.name, [dataset_id], _without(dataset_id, space), **shown):
-                replaced = hit["_source"].get(slot_of(space).dimension)  # of an earlier space's vector
-                yield Versioned(chunk_of(hit["_source"]), (if_unchanged(hit), replaced))
+            for hit in scan(client, self._index.name, [dataset_id], without_vector(dataset_id, space), **shown):
+                yield Versioned(chunk_of(hit["_source"]), version_of(hit, space))
 
     def count_lacking(self, dataset_id: str, space: int) -> int:
         with self._session() as client:
-            answer = run(client, self._index.name, [dataset_id], counting(_without(dataset_id, space)))
+            answer = run(client, self._index.name, [dataset_id], counting(without_vector(dataset_id, space)))
         return int(answer["hits"]["total"]["value"])
 
     def add_vectors(self, dataset_id: str, space: int, chunks: Sequence[Versioned], vectors: Matrix) -> int:
         if not chunks:
             return 0
         rows = checked(vectors, len(chunks))
-        actions = []
-        for chunk, row in zip(chunks, rows, strict=True):
-            unchanged, replaced = chunk.version
-            old = no_vector(space, replaced) if replaced else {}
-            actions.append(unchanged | {"routing": clean(dataset_id), "doc": old | vector_fields(space, row)})
+        routing = clean(dataset_id)
+        actions = (adding(chunk.version, routing, space, row) for chunk, row in zip(chunks, rows, strict=True))
         with self._session() as client:
             self._make_room(client, [dataset_id], space, rows.shape[1])
             results = list(self._bulk(client, actions, conditional=True))
         return sum(result.get("result") in {"updated", "noop"} for result in results)
 
     def drop_space(self, dataset_id: str, space: int) -> None:
-        slot = slot_of(space)
-        shown = {"_source": [slot.dimension], "seq_no_primary_term": True}
-        routing = clean(dataset_id)
+        shown = {"_source": [slot_of(space).dimension], "seq_no_primary_term": True}
         left = True
         with self._session() as client:
             while left:  # what others were changing comes again
                 hits = scan(client, self._index.name, [dataset_id], [*within(dataset_id), in_space(space)], **shown)
-                actions = (
-                    if_unchanged(hit) | {"routing": routing, "doc": no_vector(space, hit["_source"][slot.dimension])}
-                    for hit in hits
-                )
+                actions = (removing(hit, clean(dataset_id), space) for hit in hits)
                 left = bool(list(self._bulk(client, actions, conditional=True)))
 
     # -- the whole store -------------------------------------------------------------------------------------------
@@ -399,8 +386,3 @@ class ElasticDocStore:
 
     def close(self) -> None:
         self._server.close()
-
-
-def _without(dataset_id: str, space: int) -> list[Query]:
-    """Match the chunks of a dataset that have no vector in a space."""
-    return [*within(dataset_id), Bool(must_not=[in_space(space)])]

@@ -8,7 +8,7 @@ from typing import Any
 from elasticsearch.dsl.query import Bool, Query, Term, Terms
 
 from ragflow.engine.docstore.analysis import clean
-from ragflow.engine.docstore.elastic_spaces import SLOTS, in_space, slot_of
+from ragflow.engine.docstore.elastic_spaces import SLOT_FIELDS, in_space, slot_of
 
 MAX_TERMS_PER_CLAUSE = 65_536
 
@@ -49,6 +49,11 @@ def within_spaces(grouped: Mapping[int, Sequence[str]], *also: Query) -> Query:
     return Bool(should=list(parts), minimum_should_match=1)
 
 
+def without_vector(dataset_id: str, space: int) -> list[Query]:
+    """Match the chunks of a dataset that have no vector in a space."""
+    return [*within(dataset_id), Bool(must_not=[in_space(space)])]
+
+
 def of_other_length(dataset_ids: Sequence[str], space: int, dimension: int) -> Body:
     """Search for a chunk of these datasets whose vector in a space has another length."""
     slot = slot_of(space)
@@ -65,5 +70,5 @@ def incomparable(grouped: Mapping[int, Sequence[str]], dimension: int) -> Body:
     ]
     everywhere = [dataset_id for ids in grouped.values() for dataset_id in ids]
     query = Bool(filter=[any_of("dataset_id", everywhere)], must_not=parts)
-    shown = ["dataset_id", *(name for slot in SLOTS for name in (slot.dimension, slot.space))]
+    shown = ["dataset_id", *SLOT_FIELDS]
     return {"query": query.to_dict(), "size": 1, "_source": shown, "track_total_hits": False}

@@ -28,6 +28,9 @@ class Slot(NamedTuple):
 
 SLOTS = (Slot("vector_", "dimension", "space"), Slot("odd_vector_", "odd_dimension", "odd_space"))
 
+SLOT_FIELDS = tuple(name for slot in SLOTS for name in (slot.dimension, slot.space))
+"""What `Slot.holds` reads."""
+
 
 def slot_of(space: int) -> Slot:
     return SLOTS[space % 2]
@@ -48,14 +51,29 @@ def vector_fields(space: int, vector: Any) -> dict[str, Any]:
     return fields | {slot.space: space} if space else fields
 
 
-def no_vector(space: int, dimension: int) -> dict[str, None]:
-    """Return what takes a vector of this length out of a chunk."""
+def version_of(hit: dict[str, Any], space: int) -> dict[str, Any]:
+    """Return what `adding` has to know of a chunk that has no vector in a space."""
+    return {"hit": _if_unchanged(hit), "replaced": hit["_source"].get(slot_of(space).dimension)}
+
+
+def adding(version: dict[str, Any], routing: str, space: int, vector: Any) -> dict[str, Any]:
+    """Return the action that gives a chunk a vector, in place of one of an earlier space, if it is as it was found."""
+    old = _no_vector(space, version["replaced"]) if version["replaced"] else {}
+    return version["hit"] | {"routing": routing, "doc": old | vector_fields(space, vector)}
+
+
+def removing(hit: dict[str, Any], routing: str, space: int) -> dict[str, Any]:
+    """Return the action that takes its vector in a space from a chunk, if it is as it was found."""
+    fields = _no_vector(space, hit["_source"][slot_of(space).dimension])
+    return _if_unchanged(hit) | {"routing": routing, "doc": fields}
+
+
+def _no_vector(space: int, dimension: int) -> dict[str, None]:
     slot = slot_of(space)
     fields = dict.fromkeys((slot.dimension, slot.vector(dimension)))
     return fields | {slot.space: None} if space else fields
 
 
-def if_unchanged(hit: dict[str, Any]) -> dict[str, Any]:
-    """Return the beginning of an update that is done only if the chunk is as it was found."""
+def _if_unchanged(hit: dict[str, Any]) -> dict[str, Any]:
     version = {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
     return {"_op_type": "update", "_id": hit["_id"]} | version

@@ -336,8 +336,10 @@ class EmbeddedDocStore:
             spaces_of.forget_space(connection, dataset)
         after: int | None = dataset.first_rid
         while after is not None:
+            began = time.thread_time()
             with self._file.write() as connection:
                 after = spaces_of.drop_vectors(connection, dataset, after=after, limit=SLICE)
+            _rest_since(began)
 
     # -- the whole store -------------------------------------------------------------------------------------------
 
