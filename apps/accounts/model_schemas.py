@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from apps.accounts.catalogue import TYPES
-from apps.core.errors import BadValue
+from apps.accounts.catalogue import TYPES, offered
+from apps.core.errors import BadValue, DataError
 from apps.core.validation import storable, validate
 
 _KEY_PARTS = {
@@ -78,14 +78,20 @@ def provider_key(body: Mapping[str, Any]) -> ProviderKey:
 
 
 def new_model(body: Mapping[str, Any]) -> NewModel:
-    """Return a model to add, its key assembled as its provider wants it. Raises BadValue and InvalidArgument."""
+    """Return a model to add, its key assembled as its provider wants it.
+
+    Raises DataError for a provider that is not offered, BadValue and InvalidArgument.
+    """
+    wanted = body["llm_factory"]
+    if not any(provider.name == wanted for provider in offered()):
+        raise DataError(f"LLM factory {wanted} is not allowed")
     for name in ("model_type", "llm_name"):
         if name not in body:
             raise BadValue(f"`{name}` is required.", reference=f"KeyError('{name}')")
     if body["model_type"] not in TYPES:
         raise BadValue(
             f"`model_type` must be one of {', '.join(TYPES)}, not {body['model_type']!r}.",
-            reference=f"RuntimeError('Unknown model type: {body['model_type']}')",
+            reference=repr(RuntimeError(f"Unknown model type: {body['model_type']}")),
         )
     given = {name: value for name, value in body.items() if value is not None}
     return validate(NewModel, given | {"api_key": _assembled_key(given)})

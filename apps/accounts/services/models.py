@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from apps.accounts import audit, throttles
-from apps.accounts.catalogue import DEFAULT_TOKENS, EMBEDDING, OCR, Provider, offered, providers
+from apps.accounts.catalogue import DEFAULT_TOKENS, EMBEDDING, OCR, Provider, providers
 from apps.accounts.language_models import address_of, remote_model, remote_model_with
 from apps.accounts.model_checks import check
 from apps.accounts.model_schemas import ModelRef, ModelStatus, NewModel, ProviderKey
@@ -48,11 +48,9 @@ def set_api_key(*, tenant: Tenant, data: ProviderKey) -> None:
 def add_model(*, tenant: Tenant, data: NewModel) -> None:
     """Add one model of a provider, or replace its key and address, once it has answered.
 
-    Raises DataError for a provider or type that is not supported and for a model that does not answer, TooManyRequests.
+    Raises DataError for a type that is not supported and for a model that does not answer, TooManyRequests.
     """
-    provider = providers().get(data.llm_factory)
-    if provider is None or provider not in offered():
-        raise DataError(f"LLM factory {data.llm_factory} is not allowed")
+    provider = providers()[data.llm_factory]
     if data.model_type == OCR:
         raise DataError(
             f"\nFail to access model({provider.name}/{data.llm_name}).Models that read text are not supported."

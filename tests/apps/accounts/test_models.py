@@ -328,6 +328,8 @@ def test_keys_in_parts(add, server: ModelServer):
     [
         ({"llm_factory": "Bedrock"}, 102, "LLM factory Bedrock is not allowed"),
         ({"llm_factory": "Builtin"}, 102, "LLM factory Builtin is not allowed"),
+        ({"llm_factory": "Nope", "model_type": "poetry"}, 102, "LLM factory Nope is not allowed"),
+        ({"llm_factory": ["Ollama"]}, 102, "LLM factory ['Ollama'] is not allowed"),
         ({"api_base": ""}, 102, "\nFail to access model(Ollama/llama3).Its address is needed"),
         ({"max_tokens": 0}, 101, "Field: <max_tokens>"),
         ({"llm_name": ""}, 101, "Field: <llm_name>"),
@@ -345,6 +347,10 @@ def test_models_that_cannot_be_added(add, server: ModelServer, changes, code, me
     ("body", "reference"),
     [
         ({"llm_factory": "Ollama", "llm_name": "m"}, "KeyError('model_type')"),
+        (
+            {"llm_factory": "Ollama", "llm_name": "m", "model_type": "it's"},
+            """RuntimeError("Unknown model type: it's")""",
+        ),
         ({"llm_factory": "Ollama", "model_type": "chat"}, "KeyError('llm_name')"),
         (
             {"llm_factory": "Ollama", "llm_name": "m", "model_type": "poetry"},
