@@ -1,4 +1,4 @@
-"""What does a chat turn cost beside the model? Overhead, open streams, long conversations.
+"""What does a chat turn cost beside the model? Overhead, open streams, long conversations, clients that leave.
 
     python -m benchmarks.chats [--clients 16] [--streams 1000] [--messages 2000] [--json FILE]
 
@@ -11,8 +11,11 @@ Starts an installation of its own with a scripted model server.
   the web process grows by from before the first to when all are open.
 - messages: a turn in a session of so many messages, against one in an empty session, model without delay.
 
+- leaving: clients hang up while a model is asked for them, in each kind of answer and at each of its stages; how long
+  the model's connection stays open after that (the scripted server looks every 20 ms).
+
 The targets: overhead without retrieval at most 10 ms (median) and 40 ms (p99), at most 60 KB per open stream, and a
-long conversation answering as fast as an empty one (within a tenth).
+long conversation answering as fast as an empty one (within a tenth), and models left within 0.2 s.
 """
 
 from __future__ import annotations
@@ -45,11 +48,12 @@ from benchmarks.serving import (
     web_process,
 )
 from ragflow.engine.docstore.embedded import EmbeddedDocStore
+from tests.e2e.leaving import CASES, leaver
 
 QUICK = {"text": "Noted."}
 SPOKEN = {"pieces": ["word "] * 50, "interval": 0.02}
 SLOW = {"pieces": ["word "] * 60, "interval": 1 / 3}
-TARGET = {"p50_ms": 10.0, "p99_ms": 40.0, "kb_per_stream": 60.0, "long_to_empty": 1.1}
+TARGET = {"p50_ms": 10.0, "p99_ms": 40.0, "kb_per_stream": 60.0, "long_to_empty": 1.1, "left_after_ms": 200.0}
 END = b'"data":true'
 
 
@@ -204,6 +208,11 @@ def measure_long_session(bench: Bench, messages: int) -> dict[str, float]:
     }
 
 
+def measure_leaving(folder: Path) -> list[dict]:
+    with leaver(folder) as client:
+        return [{"case": name, "left_after_ms": client.seconds_until_left(name) * 1000} for name in CASES]
+
+
 def missed(results: dict) -> list[str]:
     plain, found = results["overhead"][0], []
     if plain["overhead_p50_ms"] > TARGET["p50_ms"] or plain["overhead_p99_ms"] > TARGET["p99_ms"]:
@@ -213,6 +222,8 @@ def missed(results: dict) -> list[str]:
         found.append("complete answers")
     if open_streams["kb_per_stream"] > TARGET["kb_per_stream"]:
         found.append("memory per stream")
+    if max(row["left_after_ms"] for row in results["leaving"]) > TARGET["left_after_ms"]:
+        found.append("models left in time")
     if results["long_session"]["long_to_empty"] > TARGET["long_to_empty"]:
         found.append("long session")
     return found
@@ -240,6 +251,10 @@ def main() -> int:
             table([results["streams"]])
             results["long_session"] = measure_long_session(bench, options.messages)
             table([results["long_session"]])
+    with tempfile.TemporaryDirectory() as name:
+        results["leaving"] = measure_leaving(Path(name))
+    for row in results["leaving"]:
+        print(f"{row['left_after_ms']:7.1f} ms  {row['case']}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
     for target in missed(results):

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from ragflow.engine.calls import Kind, call
 from ragflow.engine.errors import ModelError
 from ragflow.engine.per_loop import PerLoop
+from ragflow.engine.threads import waiter
 
 if TYPE_CHECKING:
     import httpx2
@@ -174,6 +175,10 @@ def post_json(
     Rate limits, server errors and lost connections are tried again, as long as one wait is at most `patience` seconds.
     Raises ModelError.
     """
+    if waiting := waiter():
+        return waiting.result_of(
+            apost_json(endpoint, path, body, kind=kind, read_timeout=read_timeout, patience=patience)
+        )
     attempts = count(1)
     with call(kind):
         while True:

@@ -31,9 +31,9 @@ from apps.datasets.models import KnowledgeBase
 from ragflow.engine.ids import chunk_id
 from ragflow.engine.types import Chunk
 
-texts = json.loads(sys.argv[1])
+texts, embedding_model = json.loads(sys.argv[1]), sys.argv[2]
 dataset = KnowledgeBase.objects.create(
-    tenant=Tenant.objects.get(), name="facts", embedding_model="hash-1024@Builtin", chunk_count=len(texts)
+    tenant=Tenant.objects.get(), name="facts", embedding_model=embedding_model, chunk_count=len(texts)
 )
 chunks = [
     Chunk(id=chunk_id(text, "doc"), dataset_id=dataset.pk, document_id="doc", document_name="facts.txt", content=text)
@@ -61,7 +61,9 @@ class Server:
 
 
 @contextmanager
-def running_server(folder: Path, *texts: str, **variables: str) -> Iterator[Server]:
+def running_server(
+    folder: Path, *texts: str, embedding_model: str = "hash-1024@Builtin", **variables: str
+) -> Iterator[Server]:
     """Start a server whose one dataset holds these texts; `variables` are added to its environment."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "ragflow.settings",
@@ -81,7 +83,7 @@ def running_server(folder: Path, *texts: str, **variables: str) -> Iterator[Serv
 
     run("manage.py", "migrate", "--verbosity", "0")
     token = run("manage.py", "create_token", "--email", "client@example.org").strip()
-    dataset = run("-c", SEED, json.dumps(texts)).strip()
+    dataset = run("-c", SEED, json.dumps(texts), embedding_model).strip()
     process = subprocess.Popen(
         [sys.executable, "-m", "ragflow.web"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )

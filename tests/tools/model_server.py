@@ -117,6 +117,11 @@ class ModelServer:
         """Queue replies. Each request takes the first one meant for it; without one the answer is a healthy one."""
         self._script.extend(replies)
 
+    @property
+    def scripted(self) -> int:
+        """How many replies wait for their request."""
+        return len(self._script)
+
     def reset(self) -> None:
         self._script.clear()
         self.exchanges.clear()

@@ -9,7 +9,7 @@ from ninja import Router
 from apps.chats import api_schema
 from apps.chats.asks import open_ask, open_related
 from apps.chats.encoders import Summary
-from apps.chats.streams.limits import flowing
+from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import answered
 from apps.core.bodies import read_object
 from apps.core.http import json_response
@@ -33,4 +33,4 @@ async def related_questions(request: HttpRequest) -> HttpResponseBase:
     """Name search terms that are related to a question. Empty where no language model can propose any."""
     principal: Principal = request.auth  # type: ignore[attr-defined]
     opened = await in_database(open_related, principal, read_object(request))
-    return json_response({"code": 0, "data": await opened.terms()})
+    return json_response({"code": 0, "data": await whole(opened.terms())})

@@ -5,7 +5,6 @@ A failure is answered with our envelope and, beside it, the `error` object that 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -29,6 +28,7 @@ from apps.core.http import json_response
 from apps.core.sse import in_database
 from apps.core.wire_profile import profile
 from ragflow.engine.errors import ModelError
+from ragflow.engine.threads import in_thread
 
 View = Callable[..., Awaitable[HttpResponseBase]]
 
@@ -183,5 +183,5 @@ async def embed(request: HttpRequest) -> HttpResponseBase:
     body = read_required(request, ("model", "input"))
     principal = await in_database(principal_of_request, request)
     asked = await in_database(open_embedding, principal, body)
-    made = await asyncio.to_thread(embedded, asked)
+    made = await whole(in_thread(embedded, asked))
     return json_response(embeddings_to_wire(made, model=body["model"], as_base64=asked.as_base64))

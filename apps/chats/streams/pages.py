@@ -16,7 +16,7 @@ from apps.chats import api_schema, asks
 from apps.chats.encoders import WITH_MESSAGE, Summary
 from apps.chats.questions import streams
 from apps.chats.streams.chats import respond
-from apps.chats.streams.limits import flowing
+from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import answered, open_embedded_turn
 from apps.chats.wire import mind_map_to_wire, trial_to_wire
 from apps.core.bodies import read_object, read_required
@@ -60,7 +60,7 @@ async def retrieval_test(request: HttpRequest) -> HttpResponseBase:
     body = read_required(request, ("kb_id", "question"))
     principal = await in_database(principal_of_share_request, request)
     opened = await in_database(asks.open_page_trial, principal, body)
-    return _success(trial_to_wire(await opened.find()))
+    return _success(trial_to_wire(await whole(opened.find())))
 
 
 @router.post(
@@ -73,7 +73,7 @@ async def related_questions(request: HttpRequest) -> HttpResponseBase:
     body = read_required(request, ("question",))
     principal = await in_database(principal_of_share_request, request)
     opened = await in_database(asks.open_page_related, principal, body)
-    return _success(await opened.questions())
+    return _success(await whole(opened.questions()))
 
 
 @router.post(
@@ -84,7 +84,7 @@ async def mindmap(request: HttpRequest) -> HttpResponseBase:
     body = read_required(request, ("question", "kb_ids"))
     principal = await in_database(principal_of_share_request, request)
     opened = await in_database(asks.open_page_mind_map, principal, body)
-    return _success(mind_map_to_wire(await opened.draw()))
+    return _success(mind_map_to_wire(await whole(opened.draw())))
 
 
 def _success(data: Any) -> HttpResponseBase:

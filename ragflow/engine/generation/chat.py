@@ -24,6 +24,7 @@ from ragflow.engine.generation.turn import KNOWLEDGE, Turn
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import estimate_usage
 from ragflow.engine.tables.asking import Found, ReadSheets, ask_tables
+from ragflow.engine.threads import in_thread
 from ragflow.engine.types import (
     Answer,
     Delta,
@@ -218,7 +219,7 @@ async def _cited(turn: Turn, prompt: Prompt, speech: _Speech, similarities: Simi
     if plain.passages or not (turn.quote and turn.insert_citations and similarities and prompt.passages):
         return plain
     try:
-        return await asyncio.to_thread(insert_citations, speech.text, prompt.passages, similarities)
+        return await in_thread(insert_citations, speech.text, prompt.passages, similarities)
     except EngineError as error:
         logger.warning("Citations were left out: %s", error)
         return plain

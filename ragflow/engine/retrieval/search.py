@@ -5,7 +5,6 @@ embed the question -> search the store -> fuse -> (rerank the best) -> threshold
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from ragflow.engine.rerank.base import Reranker
 from ragflow.engine.retrieval.fusion import Indexes, Numbers, Ranking, best_first, fuse, fuse_reranked
 from ragflow.engine.retrieval.highlight import mark
 from ragflow.engine.retrieval.query import RetrievalRequest
+from ragflow.engine.threads import in_thread
 from ragflow.engine.types import Chunk, DocumentCount, Passage, Retrieval, Vector
 
 RERANK_DEPTH = 64
@@ -50,7 +50,7 @@ async def aretrieve(
     if _hopeless(request):
         return EMPTY
     vector = await embedder.aembed_query(request.question)
-    return await asyncio.to_thread(_answer, store, request, vector, embedder, reranker)
+    return await in_thread(_answer, store, request, vector, embedder, reranker)
 
 
 def _answer(

@@ -237,3 +237,22 @@ def test_usage_is_the_providers_or_else_counted(asgi, server, openai, stream, re
     assert usage["prompt_tokens"] > 0
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert usage["completion_tokens"] == (2 if reports else count_tokens("wonderful bridges"))
+
+
+SILENT = chat(hang_after=-1)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reply"),
+    [
+        ("/api/v1/sessions/related_questions", {"question": QUESTION}, SILENT),
+        ("/api/v1/openai/embeddings", {"model": "vectors@OpenAI", "input": "x"}, Reply(hang_after=-1)),
+    ],
+)
+async def test_short_answers_have_a_deadline_too(asgi, server, settings, path, body, reply):
+    settings.ANSWER_SECONDS = 1
+    server.script(reply)
+    told = await asgi.answer(path, body)
+    assert "longer than 1 seconds" in told.json["message"]
+    assert await asyncio.to_thread(server.exchanges[-1].ended.wait, 5)
+    assert server.exchanges[-1].client_left_after is not None

@@ -1,0 +1,71 @@
+"""Blocking work for the event loop, in threads whose requests to providers end when nobody waits for the work any more.
+
+A thread cannot be interrupted while it waits for a socket. So what a thread of `in_thread` asks of a provider is asked
+on the event loop, where it can be cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Waiter:
+    """The task that waits for a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._open: set[Future[Any]] = set()
+        self._left = False
+
+    def result_of(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Await a coroutine for the thread, on the event loop. Raises CancelledError once nobody waits any more."""
+        with self._lock:
+            if self._left:
+                coroutine.close()
+                raise asyncio.CancelledError
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            self._open.add(future)
+        try:
+            return future.result()
+        finally:
+            with self._lock:
+                self._open.discard(future)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._left = True
+            still_open = tuple(self._open)
+        for future in still_open:
+            future.cancel()
+
+
+_waiter: ContextVar[Waiter | None] = ContextVar("waiter", default=None)
+
+
+def waiter() -> Waiter | None:
+    """Return who waits for this thread; None in threads that were not started by `in_thread`, and on the event loop."""
+    return _waiter.get()
+
+
+async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Await a blocking function. When the caller is cancelled, its request to a provider ends at once."""
+    waiting = Waiter()
+
+    def run() -> _T:
+        _waiter.set(waiting)  # of the thread's copy of the context
+        return function(*args, **kwargs)
+
+    try:
+        return await asyncio.to_thread(run)
+    except asyncio.CancelledError:
+        waiting.leave()
+        raise

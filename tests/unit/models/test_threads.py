@@ -1,0 +1,67 @@
+"""Blocking work of the event loop: its requests to providers end with whoever waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from ragflow.engine.embedding.openai import OpenAIEmbedder
+from ragflow.engine.errors import ModelError
+from ragflow.engine.threads import in_thread, waiter
+from tests.tools.model_server import ModelServer, Reply
+
+
+@pytest.fixture
+def embedder(server: ModelServer) -> OpenAIEmbedder:
+    return OpenAIEmbedder("vectors", server.url, "key", name="vectors@Test")
+
+
+async def test_the_same_comes_out(embedder):
+    assert (await in_thread(embedder.embed, ["one", "two"])).shape == (2, 64)
+    assert waiter() is None
+
+
+async def test_failures_are_the_same(server, embedder):
+    server.script(Reply(status=401))
+    with pytest.raises(ModelError) as caught:
+        await in_thread(embedder.embed, ["one"])
+    assert caught.value.code == "AUTH_ERROR"
+
+
+async def test_who_stops_waiting_ends_the_request(server, embedder):
+    server.script(Reply(hang_after=-1))
+    task = asyncio.create_task(in_thread(embedder.embed, ["one"]))
+    exchange = await asyncio.to_thread(server.wait_for_exchange)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(exchange.ended.wait, 5)
+    assert exchange.client_left_after is not None
+
+
+async def test_what_comes_later_is_not_asked_for(server, embedder):
+    begun, may_go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        may_go_on.wait(10)
+        try:
+            embedder.embed(["one"])
+        finally:
+            ended.set()
+
+    task = asyncio.create_task(in_thread(work))
+    assert await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    may_go_on.set()
+    assert await asyncio.to_thread(ended.wait, 10)
+    assert not server.exchanges
+
+
+def test_other_threads_ask_by_themselves(server, embedder):
+    assert embedder.embed(["one"]).shape == (1, 64)
+    assert waiter() is None
