@@ -35,8 +35,8 @@ def _token_being_replaced(hashed: str) -> APIToken | None:
     """Return the token with this previous secret. For whoever shows it, the token ends when the secret does."""
     rotated = models.Q(previous_digest=hashed, previous_valid_until__gt=timezone.now())
     token = APIToken.objects.filter(rotated).filter(_owner_is_active()).first()
-    if token is not None and (token.expires_at is None or token.expires_at > token.previous_valid_until):
-        token.expires_at = token.previous_valid_until
+    if token is not None:
+        token.expires_at = min(filter(None, (token.expires_at, token.previous_valid_until)))
     return token
 
 

@@ -22,6 +22,7 @@ from apps.accounts.services.accounts import readable_password
 from apps.accounts.services.ownership import prove_address
 from apps.accounts.services.sessions import StartedSession, start_session
 from apps.core.errors import BadValue, DataError, InvalidArgument, RagflowError
+from apps.core.threads import submit
 from apps.core.wire_profile import profile
 
 CODE_LENGTH = 4
@@ -49,18 +50,26 @@ def new_captcha(*, email: str, address: str) -> str:
 
 
 def send_code(*, email: str, captcha: str, address: str) -> None:
-    """Mail a code to whoever reads the captcha. Raises DataError, TooEarly, WrongCredentials and MailFailed."""
+    """Mail a code to whoever reads the captcha.
+
+    Where nobody may learn which addresses have an account, the answer does not wait for the mail server, and does not
+    tell its failures. Raises DataError, TooEarly, WrongCredentials and MailFailed.
+    """
     throttles.hit(throttles.RECOVERY_FROM_ADDRESS, address)
     user = _known_user(email)
-    if not can_send():
-        raise MailFailed
     code = _random(string.ascii_uppercase)
     with transaction.atomic():
         problem = _take_captcha(_locked(email), captcha, code)
     if problem:
         raise problem
-    if user is not None and user.is_active:
+    if not can_send():
+        raise MailFailed
+    if user is None or not user.is_active:
+        return
+    if profile().tells_unknown_accounts:
         _mail(user, code)
+    else:
+        submit(_mail, user, code)
 
 
 def verify_code(*, email: str, code: str, address: str) -> None:
