@@ -1,9 +1,15 @@
-"""Speech models of any provider with OpenAI's /audio/transcriptions and /audio/speech endpoints."""
+"""Speech models of any provider with OpenAI's /audio/transcriptions and /audio/speech endpoints.
+
+The `openai` client makes the requests. What flows back is read here: providers differ in whether they stream.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+import importlib
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragflow.engine.calls import call
@@ -21,8 +27,13 @@ from ragflow.engine.speech.base import Audio
 
 if TYPE_CHECKING:
     import httpx2
+    from openai import AsyncAPIResponse, AsyncOpenAI
+
+    Opening = AbstractAsyncContextManager[AsyncAPIResponse[Any]]
 
 PATIENCE = 5.0  # seconds a person waits when the provider asks for it
+# What the client library would tell of this machine in seven headers. Nobody asked.
+_HOST_DETAILS = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 DEFAULT_VOICE = "alloy"  # the one that OpenAI names first; compatible servers know it too
 
 
@@ -38,9 +49,12 @@ class OpenAISpeechToText:
         self._timeout = timeout
 
     async def transcribe(self, audio: Audio) -> AsyncGenerator[str, None]:
-        form = {"model": self._model, "stream": "true", "response_format": "json"}
-        request = {"data": form, "files": {"file": (audio.name, audio.content)}}
-        async with _answer(self._endpoint, "audio/transcriptions", request, self._timeout) as response:
+        def ask(client: AsyncOpenAI) -> Opening:
+            return client.audio.transcriptions.with_streaming_response.create(
+                file=(audio.name, audio.content), model=self._model, response_format="json", stream=True
+            )
+
+        async with _answer(self._endpoint, ask, self._timeout) as response:
             if response.headers.get("content-type", "").startswith("text/event-stream"):
                 async with aclosing(self._deltas(response)) as pieces:
                     async for piece in pieces:
@@ -94,8 +108,12 @@ class OpenAITextToSpeech:
         self._timeout = timeout
 
     async def speak(self, text: str) -> AsyncGenerator[bytes, None]:
-        body = {"model": self._model, "voice": self._voice, "input": text, "response_format": "mp3"}
-        async with _answer(self._endpoint, "audio/speech", {"json": body}, self._timeout) as response:
+        def ask(client: AsyncOpenAI) -> Opening:
+            return client.audio.speech.with_streaming_response.create(
+                input=text, model=self._model, voice=self._voice, response_format="mp3"
+            )
+
+        async with _answer(self._endpoint, ask, self._timeout) as response:
             if response.headers.get("content-type", "").startswith("application/json"):
                 _parsed(self._endpoint, await response.aread())
                 raise malformed(self._endpoint, "JSON in place of audio")
@@ -106,31 +124,36 @@ class OpenAITextToSpeech:
 
 @asynccontextmanager
 async def _answer(
-    endpoint: Endpoint, path: str, request: Mapping[str, Any], silence: float
+    endpoint: Endpoint, ask: Callable[[AsyncOpenAI], Opening], silence: float
 ) -> AsyncIterator[httpx2.Response]:
-    """Open the answer to a POST, whose body is read by the caller and closed at the end.
+    """Open the answer to a request, whose body is read by the caller and closed at the end.
 
     Failed attempts are repeated until its headers are there. Raises ModelError, also for what breaks off later.
     """
     import httpx2
 
+    if "openai" not in sys.modules:
+        await asyncio.to_thread(importlib.import_module, "openai")  # a second of work, off the event loop
+    import openai
+
+    unsaid: dict[str, Any] = {f"X-Stainless-{detail}": openai.Omit() for detail in _HOST_DETAILS}
+
     async def attempt() -> httpx2.Response:
-        client = await async_client(endpoint)
-        limits = httpx2.Timeout(silence, connect=CONNECT_TIMEOUT)
+        client = openai.AsyncOpenAI(
+            api_key=endpoint.api_key or "none",  # it insists on one; servers without keys ignore it
+            base_url=endpoint.base_url,
+            http_client=await async_client(endpoint),
+            timeout=httpx2.Timeout(silence, connect=CONNECT_TIMEOUT),
+            default_headers=unsaid,
+            max_retries=0,
+        )
         try:
-            asked = client.build_request(
-                "POST", endpoint.url(path), headers=endpoint.headers, timeout=limits, **request
-            )
-            response = await client.send(asked, stream=True)
-            if response.is_success:
-                return response
-            try:
-                await response.aread()
-            finally:
-                await response.aclose()
-        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-            raise transport_error(endpoint, exc) from exc
-        raise status_error(endpoint, response.status_code, response.text, response.headers)
+            response: httpx2.Response = (await ask(client).__aenter__()).http_response
+        except openai.APIStatusError as exc:
+            raise status_error(endpoint, exc.status_code, exc.response.text, exc.response.headers) from exc
+        except openai.APIConnectionError as exc:
+            raise transport_error(endpoint, exc.__cause__ or exc) from exc
+        return response
 
     with call("speech"):
         response = await retried(attempt, patience=PATIENCE)

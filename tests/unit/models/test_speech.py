@@ -44,6 +44,7 @@ def test_a_transcript_that_comes_whole(server: ModelServer) -> None:
     exchange = server.exchanges[0]
     assert exchange.path == "/v1/audio/transcriptions"
     assert exchange.headers["authorization"] == "Bearer key"
+    assert not {"x-stainless-os", "x-stainless-runtime-version"} & set(exchange.headers)  # nothing of this machine
     assert 'filename="a.mp3"' in exchange.body
     assert "ID3\x00sound" in exchange.body
     assert "ears" in exchange.body
