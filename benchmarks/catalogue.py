@@ -166,14 +166,16 @@ def measure_documents(client: Client, count: int) -> Iterator[Line]:
         ("first page", "page=1", MOST_OF_A_PAGE),
         ("first page, oldest first", "desc=false", MOST_OF_A_PAGE),
         ("page by name", "name=report 000042.txt", MOST_OF_A_PAGE),
-        ("first page by time of update", "orderby=update_time", None),
+        ("first page by time of update", "orderby=update_time", MOST_OF_A_PAGE),
         ("first page of a keyword", "keywords=0042", None),
-        ("first page of a state", "run=UNSTART", None),
+        ("first page of a state that all have", "run=UNSTART", None),
+        ("first page of a state that none has", "run=FAIL", MOST_OF_A_PAGE),
     ]:
         many, few = in_turn(list_(large, query), list_(small, query))
         yield Line(f"{name}, {count} documents", many, few, f"{SMALL} documents", limit)
-    last, first = in_turn(list_(large, f"page={count // PAGE}"), list_(large, "page=1"))
-    yield Line(f"last page, {count} documents", last, first, "first page", MOST_OF_A_PAGE)
+    for name, number in [("last", count // PAGE), ("middle", count // PAGE // 2)]:
+        far, first = in_turn(list_(large, f"page={number}"), list_(large, "page=1"))
+        yield Line(f"{name} page, {count} documents", far, first, "first page", MOST_OF_A_PAGE)
 
     files = [(f"new {number}.txt", b"Some words.") for number in range(10)]
     many, few = in_turn(lambda: client.upload(large, files), lambda: client.upload(small, files), 10)

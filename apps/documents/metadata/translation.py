@@ -87,7 +87,8 @@ def _compared(operator: str, wanted: Any, *, typed: bool) -> _Tests:
 
 def _compared_number(operator: str, wanted: Any) -> Q:
     number = double(wanted)
-    if isinstance(wanted, complex) or (number is None and isinstance(wanted, int | float) and operator not in "=≠"):
+    is_beyond_doubles = number is None and isinstance(wanted, int | float)  # equal to no double, but more or less
+    if isinstance(wanted, complex) or (is_beyond_doubles and operator not in {"=", "≠"}):
         raise Untranslatable
     if number is None:
         return ALWAYS if operator == "≠" else NEVER
