@@ -339,7 +339,11 @@ class ElasticDocStore:
             return 0
         rows = checked(vectors, len(chunks))
         routing = clean(dataset_id)
-        actions = (adding(chunk.version, routing, space, row) for chunk, row in zip(chunks, rows, strict=True))
+        actions = (
+            adding(version, routing, space, row)
+            for (chunk, version), row in zip(chunks, rows, strict=True)
+            if chunk.dataset_id == routing  # those of another may lie in the same shard
+        )
         with self._session() as client:
             self._make_room(client, [dataset_id], space, rows.shape[1])
             results = list(self._bulk(client, actions, conditional=True))
