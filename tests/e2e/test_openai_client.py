@@ -66,6 +66,42 @@ def test_a_stream(client):
     assert chunks[-1].usage.total_tokens > 0
 
 
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_tools_and_what_else_assistants_do_not_do_is_ignored(client, stream):
+    called = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    history = [
+        {"role": "system", "content": "Use tools."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "1", "content": "Nothing."},
+        *QUESTION,
+    ]
+    answer = client.chat.completions.create(
+        model="any",
+        messages=history,
+        stream=stream,
+        tools=[TOOL],
+        tool_choice="required",
+        parallel_tool_calls=True,
+        response_format={"type": "json_object"},
+        n=2,
+        logprobs=True,
+        seed=7,
+    )
+    if stream:
+        choices = [chunk.choices[0] for chunk in answer]
+        assert "Clara Nord" in "".join(choice.delta.content or "" for choice in choices)
+        assert {choice.delta.tool_calls for choice in choices} == {None}
+        assert choices[-1].finish_reason == "stop"
+    else:
+        (choice,) = answer.choices
+        assert "Clara Nord" in choice.message.content
+        assert (choice.message.tool_calls, choice.finish_reason) == (None, "stop")
+
+
 def test_async_answers_and_streams_side_by_side(server, chat):
     async def one(client: openai.AsyncOpenAI) -> str:
         answer = await client.chat.completions.create(model="any", messages=QUESTION, stream=False)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from apps.accounts import language_models
-from apps.chats.models import Message
+from apps.chats.models import Assistant, Message
 from apps.core.sse import sse_response
 from ragflow.engine.llm.openai import OpenAIChatModel
 from ragflow.engine.registry import ModelSettings
@@ -120,6 +120,55 @@ def test_a_stream(asgi, server, completion, fault, profile):
     assert error["data"] == {"answer": f"**ERROR**: {error['message']}", "reference": []}
     assert end == END
     assert not Message.objects.filter(role="user").exists()
+
+
+@pytest.fixture(params=["ask", "searchbot", "chatbot"])
+def summary(request, failing_chat, asgi, page, new_session):
+    """Client, path and body of the other streams."""
+    dataset = Assistant.objects.get(pk=failing_chat).dataset_links.get().dataset_id
+    return {
+        "ask": (asgi, "/api/v1/sessions/ask", {"question": QUESTION, "dataset_ids": [dataset]}),
+        "searchbot": (page, "/api/v1/searchbots/ask", {"question": QUESTION, "kb_ids": [dataset]}),
+        "chatbot": (page, f"/api/v1/chatbots/{failing_chat}/completions", {
+            "question": QUESTION, "session_id": new_session(failing_chat),
+        }),
+    }[request.param]  # fmt: skip
+
+
+@every_fault
+def test_streams_without_a_session_and_on_pages(server, summary, fault, profile):
+    client, path, body = summary
+    server.script(*[fault.reply] * 4)
+    *deltas, error, end = client.ask(path, body).frames
+    assert "".join(frame["data"]["answer"] for frame in deltas).strip() == fault.said
+    assert error["code"] == 500
+    assert error["message"].startswith(f"{fault.word} - ")
+    assert error["data"] == {"answer": f"**ERROR**: {error['message']}", "reference": []}
+    assert end == END | {"message": ""}
+    assert not Message.objects.filter(role="user").exists()
+
+
+@every_fault
+def test_an_answer_on_a_page(page, server, completion, fault, profile):
+    path, body = completion
+    server.script(*[fault.reply] * 4)
+    reply = page.ask(path.replace("/chats/", "/chatbots/"), body)
+    assert (reply.status, reply.json["code"]) == (200, 0)
+    assert reply.json["data"]["answer"].startswith(f"**ERROR**: {fault.word} - ")
+
+
+@every_fault
+def test_what_helps_a_page_fails(page, server, failing_chat, fault, profile):
+    """Related questions are nothing then; a mind map is an error."""
+    dataset = Assistant.objects.get(pk=failing_chat).dataset_links.get().dataset_id
+    if fault.reply.endpoint == "chat":
+        server.script(*[fault.reply] * 4)
+        reply = page.ask("/api/v1/searchbots/related_questions", {"question": QUESTION})
+        assert (reply.status, reply.json["code"], reply.json["data"]) == (200, 0, [])
+    server.reset()
+    server.script(*[fault.reply] * 4)
+    reply = page.ask("/api/v1/searchbots/mindmap", {"question": QUESTION, "kb_ids": [dataset]})
+    assert (reply.status, reply.json["code"]) == (200 if profile == "exact" else 502, 100)
 
 
 @every_fault

@@ -80,6 +80,37 @@ def test_openais_form(asgi, provider, target, text, stream):
 
 
 @injected
+@pytest.mark.parametrize("family", ["ask", "searchbot"])
+def test_summaries(asgi, page, provider, api, fill, text, family):
+    name = f"red {text} bridge.txt".replace("\n", " ")
+    content = f"The red bridge {text} of Ulm."
+    dataset = fill(api, content, name="evil", document=name)
+    provider.script(Reply(pieces=[*ANSWER.format(text)]))
+    client, path, key = {
+        "ask": (asgi, "/api/v1/sessions/ask", "dataset_ids"),
+        "searchbot": (page, "/api/v1/searchbots/ask", "kb_ids"),
+    }[family]
+    *deltas, final, end = client.ask(path, {"question": "red bridge", key: [dataset]}).frames
+    assert end == END | {"message": ""}
+    assert end not in [*deltas, final]
+    assert "".join(frame["data"]["answer"] for frame in deltas) == expected(text)
+    (chunk,) = final["data"]["reference"]["chunks"]
+    assert (chunk["content"], chunk["document_name"]) == (content, name)
+    assert "[ID:99]" not in provider.exchanges[-1].body["messages"][0]["content"]
+
+
+@injected
+def test_an_embedded_chat(page, provider, target, new_session, text):
+    chat, name, content = target(text)
+    body = {"question": "red bridge", "session_id": new_session(chat), "quote": True}
+    *deltas, final, end = page.ask(f"/api/v1/chatbots/{chat}/completions", body).frames
+    assert end == END | {"message": ""}
+    assert end not in [*deltas, final]
+    assert "".join(frame["data"]["answer"] for frame in deltas) == expected(text)
+    checked(provider, text, name, content, final["data"]["reference"]["chunks"])
+
+
+@injected
 def test_rows_of_spreadsheets(asgi, api, provider, run_tasks, create_chat, new_session, text):
     dataset = api.create_dataset("rows", chunk_method="table")["id"]
     cell = text.replace("\n", " ").replace('"', "'")
