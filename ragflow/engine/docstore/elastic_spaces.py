@@ -59,7 +59,7 @@ def version_of(hit: dict[str, Any], space: int) -> dict[str, Any]:
 def adding(version: dict[str, Any], routing: str, space: int, vector: Any) -> dict[str, Any]:
     """Return the action that gives a chunk a vector, in place of one of an earlier space, if it is as it was found."""
     old = _no_vector(space, version["replaced"]) if version["replaced"] else {}
-    return version["hit"] | {"routing": routing, "doc": old | vector_fields(space, vector)}
+    return {**version["hit"], "routing": routing, "doc": old | vector_fields(space, vector)}
 
 
 def removing(hit: dict[str, Any], routing: str, space: int) -> dict[str, Any]:
