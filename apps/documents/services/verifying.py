@@ -130,6 +130,21 @@ def _chunks_in(dataset_id: str) -> Iterator[Finding]:
                 yield Finding(text, lambda id_=document_id: doc_store().delete_document(dataset_id, id_))  # type: ignore[misc]
 
 
+def _chunks_without_vector(since: datetime) -> Iterator[Finding]:
+    """Chunks that keep their dataset from being searched: as when database and index are restored from two moments."""
+    for slice_ in _rows(KnowledgeBase.objects.filter(deleted_at=None).only("pk", "name")):
+        for dataset in slice_:
+            left = _lacking(dataset.pk) and _lacking(dataset.pk)  # the model may just have changed
+            if left:
+                text = f"{left} chunks of {dataset.name!r} ({dataset.pk}) have no vector of its embedding model"
+                yield Finding(f"{text}; run manage.py reembed {dataset.pk}")
+
+
+def _lacking(dataset_id: str) -> int:
+    current = KnowledgeBase.objects.filter(pk=dataset_id, deleted_at=None).values_list("vector_space", flat=True)
+    return sum(doc_store().count_lacking(dataset_id, space) for space in current)
+
+
 # -- counters ------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +335,7 @@ CHECKS: Sequence[Check] = (
     Check("Every task has its document", _tasks_without_document),
     Check("Every running document has its task", _documents_without_task),
     Check("Every chunk has its document", _chunks_without_document),
+    Check("Every chunk has its vector", _chunks_without_vector),
     Check("Documents count their chunks", _counters_of_documents),
     Check("Datasets count their documents", _counters_of_datasets),
     Check("Every stored file has its row", _blobs_without_row),

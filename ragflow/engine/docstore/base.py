@@ -185,7 +185,7 @@ class DocStore(Protocol):
         """
 
     def lacking(self, dataset_id: str, space: int) -> Iterator[Versioned]:
-        """Yield the chunks of a dataset that have no vector in this space, which is not 0.
+        """Yield the chunks of a dataset that have no vector in this space.
 
         They are read as they are asked for, and nothing is held in between.
         """

@@ -21,7 +21,8 @@ _DATASET = """
 """
 _LACKING = """
     FROM vector LEFT JOIN space_vector AS own ON own.rid = vector.rid AND own.space = :space
-    WHERE vector.rid > :after AND vector.rid < :end AND own.rid IS NULL
+    WHERE vector.rid > :after AND vector.rid < :end
+        AND CASE WHEN :space = 0 THEN length(vector.vector) = 0 ELSE own.rid IS NULL END
 """
 
 

@@ -54,17 +54,20 @@ class Command(BaseCommand):
         work = threading.Thread(target=_see_through, args=(task,), daemon=True)
         work.start()
         try:
-            self._show(task)
+            self._show(task, work)
             work.join()
         except KeyboardInterrupt:
             self._stop()
+        task.refresh_from_db()
+        if task.state in Reembedding.ACTIVE:
+            raise CommandError("It stopped before the end. Run it again to go on.")
         if task.state != Reembedding.State.DONE:
             raise CommandError(task.message or "It was cancelled.")
         self.stdout.write(task.message)
 
-    def _show(self, task: Reembedding) -> None:
-        """Show the progress on a terminal until the task has ended."""
-        while task.state in Reembedding.ACTIVE:
+    def _show(self, task: Reembedding, work: threading.Thread) -> None:
+        """Show the progress on a terminal until the task has ended, or the work has died of an error."""
+        while task.state in Reembedding.ACTIVE and work.is_alive():
             time.sleep(SHOW_SECONDS)
             task.refresh_from_db()
             if self.stdout.isatty():

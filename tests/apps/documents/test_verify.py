@@ -15,8 +15,10 @@ from django.utils import timezone
 
 from apps.core.ids import new_id
 from apps.datasets.models import KnowledgeBase
+from apps.documents import embedding_anew
 from apps.documents.models import Document, File, IngestTask
 from apps.documents.services import verifying
+from apps.documents.services.reembedding import start_reembedding
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.errors import StoreError
 from tests.apps.conftest import API, form
@@ -188,6 +190,18 @@ def test_lost_bytes_are_told_and_nothing_is_deleted(name: str, installation: str
     assert f"{name!r} ({row.pk}) has lost its bytes" in said
     assert type(row).objects.filter(pk=row.pk).exists()
     assert Document.objects.get(pk=installation).chunk_count == 2
+
+
+def test_chunks_without_vectors_are_told(
+    installation: str, verify: Any, store: DocStore, dataset: dict[str, Any]
+) -> None:
+    store.drop_space(dataset["id"], 0)
+    output, status = verify("--repair")
+    assert status == 1
+    assert f"2 chunks of 'set' ({dataset['id']}) have no vector of its embedding model" in output
+    row = KnowledgeBase.objects.get(pk=dataset["id"])
+    embedding_anew.run(start_reembedding(dataset=row, model=row.embedding_model).pk)
+    assert verify()[1] == 0
 
 
 def test_what_is_young_may_be_work_in_progress(installation: str, verify: Any) -> None:

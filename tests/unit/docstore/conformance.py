@@ -609,7 +609,9 @@ class DocStoreConformance:
         put(store, *(make(f"text {n}") for n in range(450)))
         ask(store, "", unit(0))
         fill(store, 1, dimension=4)
+        assert store.count_lacking("data", 0) == 0
         store.drop_space("data", 0)
+        assert store.count_lacking("data", 0) == sum(1 for _ in store.lacking("data", 0)) == 450
         with pytest.raises(VectorsMissing):
             ask(store, "", unit(0))
         assert store.vectors(["data"], [make("text 1").id]) == {}
