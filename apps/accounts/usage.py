@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import Counter
 
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F
 
 from apps.accounts.catalogue import providers
@@ -53,7 +53,7 @@ def write() -> None:
         with transaction.atomic():
             for row_id, tokens in sorted(sums.items()):  # in one order, so that no two writers wait for each other
                 TenantModel.objects.filter(pk=row_id).update(used_tokens=F("used_tokens") + tokens)
-    except DatabaseError as error:
+    except Error as error:
         logger.warning("Tokens that models took are written later: %s", type(error).__name__)
         with _lock:
             _unwritten.update(sums)
