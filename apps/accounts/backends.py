@@ -25,11 +25,9 @@ class PasswordBackend(ModelBackend):
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> User | None:
-        limits = [(throttles.LOGIN_OF_ACCOUNT, (username or "").strip().lower())]
-        if request is not None and request.META:
-            limits.append((throttles.LOGIN_FROM_ADDRESS, client_address(request)))
+        address = client_address(request) if request is not None else "unknown"
         try:
-            with throttles.failures_count(*limits):
+            with throttles.login_attempt(username or "", address):
                 user = super().authenticate(request, username=username, password=password, **kwargs)
                 if user is None:
                     raise _NoMatch

@@ -27,9 +27,13 @@ class Limit:
 
 
 LOGIN_OF_ACCOUNT = Limit("login of account", 20, 300)
+LOGIN_FROM_KNOWN_ADDRESS = Limit("login from known address", 20, 300)
 LOGIN_FROM_ADDRESS = Limit("login from address", 300, 300)
+PASSWORD_OF_LOGIN = Limit("current password of login", 20, 300)
 REGISTRATION_FROM_ADDRESS = Limit("registration from address", 100, 600)
 RECOVERY_FROM_ADDRESS = Limit("recovery from address", 100, 600)
+KNOWN_SECONDS = 30 * 24 * 3600
+"""How long an address counts as its holder's after a login to an account."""
 EXTERNAL_LOGIN_FROM_ADDRESS = Limit("external login from address", 200, 600)
 MODEL_CHECKS_OF_TENANT = Limit("model checks of tenant", 60, 60)
 
@@ -61,6 +65,22 @@ def failures_count(*limits: tuple[Limit, str]) -> Iterator[None]:
         RateCounter.objects.filter(key=_key(limit, subject, window_of[limit]), count__gt=0).update(count=F("count") - 1)
 
 
+@contextmanager
+def login_attempt(email: str, address: str) -> Iterator[None]:
+    """Run an attempt to log in, counted by account and by network address if it fails.
+
+    From where the account has been logged in lately, attempts have a count of their own: whoever guesses elsewhere
+    cannot lock the holder out.
+    """
+    account = email.strip().lower()
+    pair = f"{account}\0{address}"
+    of_account = (LOGIN_FROM_KNOWN_ADDRESS, pair) if _is_known(pair) else (LOGIN_OF_ACCOUNT, account)
+    with failures_count((LOGIN_FROM_ADDRESS, address), of_account):
+        yield
+    expires_at = datetime.fromtimestamp(time() + KNOWN_SECONDS, UTC)
+    RateCounter.objects.update_or_create(key=_known_key(pair), defaults={"expires_at": expires_at})
+
+
 def is_first_use(text: str, *, seconds: int) -> bool:
     """Tell whether a text that may be used once is used for the first time. It is remembered for some seconds."""
     expires_at = datetime.fromtimestamp(time() + seconds, UTC)
@@ -74,6 +94,15 @@ def is_first_use(text: str, *, seconds: int) -> bool:
 
 def _key(limit: Limit, subject: str, window: int) -> str:
     return digest(f"{limit.name}\0{subject}\0{window}")
+
+
+def _known_key(pair: str) -> str:
+    return digest(f"known\0{pair}")
+
+
+def _is_known(pair: str) -> bool:
+    now = datetime.fromtimestamp(time(), UTC)
+    return RateCounter.objects.filter(key=_known_key(pair), expires_at__gt=now).exists()
 
 
 @transaction.atomic

@@ -143,7 +143,7 @@ def require_password(*, user: User, current: object) -> None:
     Raises WrongCredentials, TooManyRequests, and BadValue for what cannot be read.
     """
     text = readable_password("password", current)
-    with throttles.failures_count((throttles.LOGIN_OF_ACCOUNT, user.email.lower())):
+    with throttles.failures_count((throttles.PASSWORD_OF_LOGIN, user.pk)):
         if not user.check_encoded_password(text):
             raise WrongCredentials("Password error!")
 

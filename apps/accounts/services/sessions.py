@@ -44,8 +44,7 @@ def authenticate(*, email: str, text: str | None, address: str) -> User:
     Raises WrongCredentials, its kinds UnknownAddress and UnreadablePassword, and TooManyRequests.
     """
     email = email.strip()
-    limits = (throttles.LOGIN_FROM_ADDRESS, address), (throttles.LOGIN_OF_ACCOUNT, email.lower())
-    with throttles.failures_count(*limits):
+    with throttles.login_attempt(email, address):
         try:
             return _user_with_password(email, text)
         except WrongCredentials:

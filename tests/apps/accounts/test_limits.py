@@ -82,8 +82,38 @@ def test_guessing_a_password(ada: Web, anonymous: Web, profile: str):
     assert login(anonymous, PASSWORD, "ADA@example.org")["status"] == 429
     assert login(anonymous, "x", "other@example.org")["code"] == 109
     assert ada.call("GET", "/v1/user/info")["code"] == 0  # who is logged in stays so
-    answer = ada.call("POST", "/v1/user/setting", {"password": encrypted(PASSWORD)})
-    assert answer["status"] == 429
+    assert ada.call("POST", "/v1/user/setting", {"password": encrypted(PASSWORD)})["code"] == 0
+
+
+def test_guessing_elsewhere_does_not_lock_the_holder_out(ada: Web, anonymous: Web, profile: str):
+    assert login(anonymous, PASSWORD)["code"] == 0
+    elsewhere = Web(REMOTE_ADDR="203.0.113.9")
+    for _ in range(throttles.LOGIN_OF_ACCOUNT.count):
+        assert login(elsewhere, "wrong")["code"] == 109
+    assert login(elsewhere, PASSWORD)["status"] == 429
+    assert login(Web(REMOTE_ADDR="203.0.113.10"), PASSWORD)["status"] == 429
+    assert login(anonymous, PASSWORD)["code"] == 0
+    assert Client().login(username="ada@example.org", password=PASSWORD) is False  # from nowhere
+    for _ in range(throttles.LOGIN_FROM_KNOWN_ADDRESS.count):
+        assert login(anonymous, "wrong")["code"] == 109
+    assert login(anonymous, PASSWORD)["status"] == 429
+
+
+def test_an_address_is_forgotten_in_time(ada: Web, anonymous: Web):
+    assert login(anonymous, PASSWORD)["code"] == 0
+    elsewhere = Web(REMOTE_ADDR="203.0.113.9")
+    later = 4_000_000_040.0 + throttles.KNOWN_SECONDS
+    with patch("apps.accounts.throttles.time", return_value=later):
+        for _ in range(throttles.LOGIN_OF_ACCOUNT.count):
+            login(elsewhere, "wrong")
+        assert login(anonymous, PASSWORD)["status"] == 429
+
+
+def test_guessing_the_current_password(ada: Web, profile: str):
+    for _ in range(throttles.PASSWORD_OF_LOGIN.count):
+        answer = ada.call("POST", "/v1/user/setting", {"password": encrypted("wrong")})
+        assert answer["message"] == "Password error!"
+    assert ada.call("POST", "/v1/user/setting", {"password": encrypted(PASSWORD)})["status"] == 429
 
 
 def test_guessing_at_the_admin_pages(ada: Web, anonymous: Web):
