@@ -35,6 +35,7 @@ RECOVERY_FROM_ADDRESS = Limit("recovery from address", 100, 600)
 KNOWN_SECONDS = 30 * 24 * 3600
 """How long an address counts as its holder's after a login to an account."""
 EXTERNAL_LOGIN_FROM_ADDRESS = Limit("external login from address", 200, 600)
+INVITATIONS_OF_TENANT = Limit("invitations of tenant", 200, 3600)
 MODEL_CHECKS_OF_TENANT = Limit("model checks of tenant", 60, 60)
 
 

@@ -96,6 +96,7 @@ def CrossOrigin(get_response: Handler) -> Handler:  # noqa: N802
         origin, allowed = request.headers.get("Origin"), settings.CORS_ORIGINS
         if "*" not in allowed:
             patch_vary_headers(response, ["Origin"])
+            response.headers.pop("Access-Control-Allow-Origin", None)  # what a login's answer says by the contract
         if origin and ("*" in allowed or origin in allowed):
             response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
             response.headers["Access-Control-Expose-Headers"] = "Authorization, X-Request-Id"

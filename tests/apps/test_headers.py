@@ -103,3 +103,28 @@ async def test_cookies_do_not_cross_origins(api: Any, settings: Any):
     for path in ("/admin/login/", "/metrics", "/"):
         exchange = await ask("GET", path, (b"origin", b"https://shop.example"))
         assert "access-control-allow-origin" not in exchange.answer_headers
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        ({"*"}, b"https://shop.example", "*"),
+        ({"https://shop.example"}, b"https://shop.example", "https://shop.example"),
+        ({"https://shop.example"}, b"https://other.example", None),
+    ],
+)
+async def test_whose_pages_read_the_answer_to_a_login(
+    api: Any, settings: Any, origins: set[str], origin: bytes, allowed: str | None
+):
+    settings.CORS_ORIGINS = frozenset(origins)
+    user = await in_database(api.tenant.members.get)
+    await in_database(_set_password, user, "correct horse")
+    body = orjson.dumps({"email": user.email, "password": "correct horse"})
+    exchange = await ask("POST", "/v1/user/login", (b"origin", origin), body=body)
+    assert orjson.loads(exchange.content)["code"] == 0
+    assert exchange.answer_headers.get("access-control-allow-origin") == allowed
+
+
+def _set_password(user: Any, password: str) -> None:
+    user.set_password(password)
+    user.save()

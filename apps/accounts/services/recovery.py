@@ -139,7 +139,6 @@ def _take_captcha(recovery: PasswordRecovery, captcha: str, code: str) -> Ragflo
         recovery.code = _hashed("code", recovery.email, code)
         recovery.code_sent_at = timezone.now()
         recovery.code_until = timezone.now() + CODE_LIFE
-        recovery.failures = 0
     recovery.save()
     if not matches:
         return WrongCredentials("invalid or expired captcha")
@@ -155,8 +154,9 @@ def _try_code(recovery: PasswordRecovery, code: str, address: str) -> RagflowErr
     if not _is_live(recovery.code_until):
         return TooEarly("expired otp")
     if not constant_time_compare(recovery.code, _hashed("code", recovery.email, code)):
-        recovery.failures += 1
+        recovery.failures += 1  # of all codes together: else a new one each minute would give new guesses
         if recovery.failures >= ATTEMPTS:
+            recovery.failures = 0
             recovery.locked_until = timezone.now() + LOCK
         recovery.save()
         return WrongCredentials("expired otp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 
-from apps.accounts import audit, selectors, system_settings
+from apps.accounts import audit, selectors, system_settings, throttles
 from apps.accounts.errors import NotYours
 from apps.accounts.models import Membership, User
 from apps.core.errors import Conflict, InvalidArgument, NotFound
@@ -19,13 +19,15 @@ GRANTED = frozenset({Role.ADMIN, Role.EDITOR, Role.VIEWER})
 def invite(*, principal: Principal, tenant_id: str, email: str, role: str | None) -> Membership:
     """Invite a user into a tenant, by mail. Until accepted, the invitation gives nothing. Without a role: the default.
 
-    Raises NotYours, NotFound when no user has the address, Conflict when the user belongs to the tenant already.
+    Raises NotYours, NotFound when no user has the address, Conflict when the user belongs to the tenant already, and
+    TooManyRequests.
     """
     _require_administrator(principal, tenant_id)
     granted = _granted(principal, tenant_id, system_settings.default_role() if role is None else role)
     user = selectors.user_by_email(email)
     if user is None:
         raise NotFound("User not found.")
+    throttles.hit(throttles.INVITATIONS_OF_TENANT, tenant_id)  # each is a mail to somebody who may not want it
     try:
         with transaction.atomic():
             membership = Membership.objects.create(

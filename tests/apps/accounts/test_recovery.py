@@ -141,6 +141,20 @@ def test_a_new_code_does_not_unlock(known, anonymous: Web):
     assert verify(anonymous, mailed_code(anonymous))["message"] == "too many attempts, try later"
 
 
+def test_a_new_code_gives_no_new_guesses(known, anonymous: Web):
+    mailed_code(anonymous)
+    for _ in range(4):
+        assert verify(anonymous, "----")["message"] == "expired otp"
+    pass_time(seconds=61)
+    code = mailed_code(anonymous)
+    assert verify(anonymous, "----")["message"] == "expired otp"
+    assert verify(anonymous, code)["message"] == "too many attempts, try later"
+    pass_time(seconds=1801)
+    code = mailed_code(anonymous)
+    assert verify(anonymous, "----")["message"] == "expired otp"  # one of five again
+    assert verify(anonymous, code)["code"] == 0
+
+
 def test_a_verified_address_stays_so_for_minutes(known, anonymous: Web):
     verify(anonymous, mailed_code(anonymous))
     pass_time(seconds=301)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from django.core import mail
 
-from apps.accounts import selectors
+from apps.accounts import selectors, throttles
 from apps.accounts.authentication import principal_of_user
 from apps.accounts.models import Membership
 from apps.accounts.tasks import send_invitation
@@ -53,6 +55,15 @@ def test_the_invitation_is_mailed(ada: Web, bob: Web):
     for membership in [*Membership.objects.all()]:
         send_invitation(membership.pk)
     assert len(mail.outbox) == 1
+
+
+def test_invitations_are_no_way_to_flood_a_mailbox(ada: Web, bob: Web, profile: str):
+    with patch.object(throttles, "INVITATIONS_OF_TENANT", throttles.Limit("invitations", 2, 3600)):
+        statuses = []
+        for _ in range(3):
+            statuses.append(ada.call("POST", team(ada), {"email": "bob@example.org"})["status"])
+            ada.call("DELETE", team(ada, f"/{bob.user.pk}"))
+    assert statuses == [200, 200, 429]
 
 
 def test_an_invitation_stands_without_a_mail_server(ada: Web, bob: Web, settings):
