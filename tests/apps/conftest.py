@@ -85,8 +85,21 @@ def profile(request: pytest.FixtureRequest, settings: Any) -> str:
     return request.param
 
 
+@pytest.fixture
+def index(settings: Any) -> Iterator[None]:
+    """Give every test that runs on Elasticsearch an empty index: what others left in one would count in its scores."""
+    if not settings.ELASTICSEARCH_URL:
+        yield
+        return
+    from tests.tools.elasticsearch_index import remove_index, with_own_index  # loads the client, which takes a while
+
+    own = settings.ELASTICSEARCH_URL = with_own_index(settings.ELASTICSEARCH_URL)
+    yield
+    remove_index(own)
+
+
 @pytest.fixture(autouse=True)
-def engine(settings: Any, tmp_path: Path) -> Iterator[None]:
+def engine(index: None, settings: Any, tmp_path: Path) -> Iterator[None]:
     """Give every test a hashing embedder, an empty index and an empty file store."""
     settings.MODELS = ModelSettings(embedding_model=HASHING)
     settings.INDEX_FILE = tmp_path / "index.sqlite3"

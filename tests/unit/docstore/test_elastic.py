@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
@@ -19,6 +18,7 @@ from ragflow.engine.docstore.base import ChunkCount
 from ragflow.engine.docstore.elastic import ElasticDocStore
 from ragflow.engine.docstore.elastic_index import VERSION
 from ragflow.engine.errors import StoreError
+from tests.tools.elasticsearch_index import remove_index, with_own_index
 from tests.unit.docstore.conformance import (
     DocStoreConformance,
     ask,
@@ -35,16 +35,22 @@ SERVER = os.environ.get("ELASTICSEARCH_URL", "")
 needs_server = pytest.mark.skipif(not SERVER, reason="needs a server: ELASTICSEARCH_URL is not set")
 
 
+@pytest.fixture
+def url() -> Iterator[str]:
+    """The server, with an index that only this test uses."""
+    url = with_own_index(SERVER)
+    yield url
+    remove_index(url)
+
+
 @pytest.fixture(params=[1, 3], ids=["one shard", "three shards"])
-def store(request: pytest.FixtureRequest) -> Iterator[ElasticDocStore]:
-    store = ElasticDocStore(f"{SERVER}?index=ragflow-test-{uuid.uuid4().hex}")
+def store(request: pytest.FixtureRequest, url: str) -> Iterator[ElasticDocStore]:
+    store = ElasticDocStore(url)
     name, indices = store._index.name, store._server.client.indices
     settings = {"number_of_shards": request.param}
     indices.put_index_template(name=name, index_patterns=[f"{name}-*"], template={"settings": settings})
     yield store
-    indices = store._server.client.options(ignore_status=404).indices
-    indices.delete(index=index_of(store))
-    indices.delete_index_template(name=name)
+    store._server.client.indices.delete_index_template(name=name)
     store.close()
 
 
@@ -130,8 +136,8 @@ class TestServer:
         put(store, make("new"))
         assert listed(store) == ["new"]
 
-    def test_stores_of_other_processes_see_each_other(self, store: ElasticDocStore) -> None:
-        other = ElasticDocStore(f"{SERVER}?index={store._index.name}")
+    def test_stores_of_other_processes_see_each_other(self, store: ElasticDocStore, url: str) -> None:
+        other = ElasticDocStore(url)
         assert len(ask(other, "text", unit(0))) == 0
         put(store, make("text"))
         assert found(other, "text", unit(0)) == {"text"}
