@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -22,7 +22,7 @@ from apps.accounts.models import Membership, Tenant, User
 from apps.accounts.services import create_tenant_for
 from apps.accounts.services.sessions import end_session
 from apps.administration import selectors
-from apps.administration.services import delete_user, reembed, retry_failed
+from apps.administration.services import delete_user, is_last_administrator, reembed, retry_failed
 from apps.core.admin import ask_first, bytes_shown, counted, is_confirmed, list_link, two_lines
 from apps.core.errors import RagflowError
 from apps.datasets.models import KnowledgeBase
@@ -43,8 +43,17 @@ class CreateUserForm(AdminUserCreationForm):
         fields = ("email", "nickname")
 
 
+class ChangeUserForm(UserChangeForm):
+    def clean(self) -> None:
+        super().clean()
+        administers = all(self.cleaned_data.get(name, True) for name in ("is_active", "is_superuser"))
+        if not administers and is_last_administrator(self.instance):
+            raise forms.ValidationError("This is the only active superuser left, and somebody has to be one.")
+
+
 @admin.register(User)
 class UserAdmin(Audited, DjangoUserAdmin):
+    form = ChangeUserForm
     add_form = CreateUserForm
     list_display = ("email", "nickname", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
     list_filter = ("is_active", "is_email_proven", "is_staff", "is_superuser")
@@ -127,11 +136,9 @@ class UserAdmin(Audited, DjangoUserAdmin):
         return admin.ModelAdmin.log_deletions(self, request, queryset)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        pk = obj.pk
         try:
             delete_user(user=obj)
         except RagflowError as error:
-            obj.pk = pk
             self.message_user(request, str(error), messages.ERROR)
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:

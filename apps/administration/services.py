@@ -12,7 +12,7 @@ from apps.accounts.errors import UnknownAddress, WrongCredentials
 from apps.accounts.models import Tenant, User
 from apps.accounts.services.accounts import readable_password
 from apps.accounts.services.sessions import StartedSession, authenticate, note_refused_login, start_session
-from apps.administration.errors import FAILED, AdminError, NotAdministrator
+from apps.administration.errors import FAILED, AdminError, NotAdministrator, UserNotFound
 from apps.core.errors import RagflowError
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.services import hide_datasets, purge_dataset
@@ -79,9 +79,14 @@ def set_password(*, user: User, field: object, keep_login: bool) -> bool:
 
 @transaction.atomic
 def set_active(*, user: User, active: bool) -> bool:
-    """Let a user in or keep the user and all keys of the tenant out. Return whether that is a change."""
+    """Let a user in or keep the user and all keys of the tenant out. Return whether that is a change.
+
+    Raises AdminError for the last administrator.
+    """
     if user.is_active == active:
         return False
+    if not active:
+        _require_another_administrator(user)
     user.is_active = active
     user.session_digest = None
     user.save(update_fields=["is_active", "session_digest", "updated_at"])
@@ -91,13 +96,32 @@ def set_active(*, user: User, active: bool) -> bool:
 
 @transaction.atomic
 def set_administrator(*, user: User, administrator: bool) -> bool:
-    """Make a user an administrator, or no longer one. Return whether that is a change."""
+    """Make a user an administrator, or no longer one. Return whether that is a change.
+
+    Raises AdminError for the last administrator.
+    """
     if user.is_superuser == administrator:
         return False
+    if not administrator:
+        _require_another_administrator(user)
     user.is_superuser = user.is_staff = administrator
     user.save(update_fields=["is_superuser", "is_staff", "updated_at"])
     _record("grant administration" if administrator else "revoke administration", user)
     return True
+
+
+def is_last_administrator(user: User) -> bool:
+    """Tell whether nobody but this user administers. Belongs into the transaction of a change.
+
+    Nobody changes his own rights, but two could take each other's at the same moment: the second one waits here.
+    """
+    administrators = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
+    return [administrator.pk for administrator in administrators] == [user.pk]
+
+
+def _require_another_administrator(user: User) -> None:
+    if is_last_administrator(user):
+        raise AdminError(409, f"{user.email} is the only administrator left.")
 
 
 # -- deletion ------------------------------------------------------------------------------------------------------
@@ -107,7 +131,7 @@ def delete_user(*, user: User) -> list[str]:
     """Delete a deactivated user with everything that is the user's, and return a line per kind of thing.
 
     Raises AdminError for one who is active or an administrator, and when a store fails: what is left then is still the
-    user's, and the same call goes on with it.
+    user's, and the same call goes on with it. Raises UserNotFound when another call has finished it meanwhile.
     """
     if user.is_active:
         raise AdminError(FAILED, f"{user.pk} is active and can't be deleted.")
@@ -116,6 +140,8 @@ def delete_user(*, user: User) -> list[str]:
     try:
         report = [f"{step(user)} {thing}." for thing, step in _STEPS.items()]
         _delete_rows(user)
+    except UserNotFound:
+        raise
     except Exception as error:  # each store has errors of its own
         log.exception("The user %s could not be deleted completely", user.pk)
         text = "An internal error occurred during user deletion. Some operations may have completed."
@@ -158,8 +184,10 @@ _STEPS: dict[str, Callable[[User], int]] = {
 def _delete_rows(user: User) -> None:
     """Delete the tenant with its chats, searches, keys, models and members, and the user."""
     Tenant.objects.filter(pk=user.pk).delete()
+    deleted, _ = User.objects.filter(pk=user.pk).delete()
+    if not deleted:
+        raise UserNotFound(user.email)
     _record("delete", user)
-    user.delete()
 
 
 def _record(action: str, user: User) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.conf import settings
 from django.db import connection
 from drf_spectacular.utils import extend_schema
@@ -17,6 +19,8 @@ from apps.administration.views.base import AdminViewSet
 from apps.administration.wire import part_to_wire, setting_to_wire
 from apps.core.bodies import read_object
 from apps.core.rest import http_request
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 
 @extend_schema(tags=["administration"])
@@ -99,8 +103,9 @@ class EnvironmentViewSet(AdminViewSet):
 
 
 def _part(number: str) -> parts.Part:
-    if not number.isascii() or not number.isdecimal():
-        raise AdminError(500, f"invalid literal for int() with base 10: {number!r}")
+    if not _WHOLE_NUMBER.fullmatch(number):
+        text = f"invalid literal for int() with base 10: {number!r}"
+        raise AdminError(500, f"The number of a service must be a whole number, not {number!r}.", reference=text)
     found = next((part for part in parts.parts() if str(part.id) == number), None)
     if found is None:
         raise AdminError(500, f"invalid service_index: {number}")

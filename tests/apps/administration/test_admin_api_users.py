@@ -8,8 +8,10 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.models import APIToken, Membership, Tenant, User
+from apps.accounts.models import APIToken, AuditEntry, Membership, Tenant, User
 from apps.accounts.services import create_token
+from apps.administration import services
+from apps.administration.errors import AdminError
 from apps.chats.models import Assistant
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, File
@@ -156,6 +158,18 @@ class TestChange:
         assert outcome(ask(method, "users/Root@example.org/admin")) == own
         assert outcome(ask(method, "users/nobody@example.org/admin")) == GONE
 
+    def test_two_who_take_each_others_rights_leave_one_administrator(self, root: Web, new_person):
+        """Both requests have passed the check of the caller when the first one is carried out."""
+        eve = new_person("eve@example.org", is_operator=True)
+        assert services.set_administrator(user=eve.user, administrator=False)
+        refused = "root@example.org is the only administrator left."
+        with pytest.raises(AdminError, match=refused) as caught:
+            services.set_administrator(user=root.user, administrator=False)
+        assert caught.value.code == 409
+        with pytest.raises(AdminError, match=refused):
+            services.set_active(user=root.user, active=False)
+        assert active("root@example.org")
+
 
 class TestWhatAUserHas:
     def test_datasets(self, ask, ada: Web, new_person, profile: str):
@@ -232,6 +246,14 @@ class TestDelete:
         assert User.objects.filter(pk=owner.pk).exists()
         assert ask("DELETE", f"users/{owner.email}")["code"] == 0
         assert not User.objects.filter(pk=owner.pk).exists()
+
+    def test_one_of_two_calls_at_once_deletes(self, ask, owner: User, monkeypatch):
+        """The other one has read the user before and comes too late."""
+        found = User.objects.get(pk=owner.pk)
+        assert ask("DELETE", f"users/{owner.email}")["code"] == 0
+        monkeypatch.setattr("apps.administration.selectors.user_named", lambda _email: found)
+        assert outcome(ask("DELETE", f"users/{owner.email}")) == (400, 404, f"User '{owner.email}' not found")
+        assert AuditEntry.objects.filter(action="delete", object_kind="user").count() == 1
 
     def test_refusals(self, ask, root: Web, ada: Web, profile: str):
         expected = f"{ada.user.pk} is active and can't be deleted."

@@ -17,6 +17,7 @@ from apps.accounts import services
 from apps.accounts.models import APIToken, AuditEntry, Membership, ShareToken, Tenant, TenantModel, User
 from apps.accounts.services.tokens import create_share_token
 from apps.administration import selectors
+from apps.administration.admin import ChangeUserForm
 from apps.chats.models import SearchApp
 from apps.core.crypto import encrypt
 from apps.datasets.models import KnowledgeBase
@@ -362,6 +363,13 @@ class TestLimitedOperators:
         assert browser.post(path_of(User, "change", browser.user.pk), form).status_code == 302
         browser.user.refresh_from_db()
         assert (browser.user.nickname, browser.user.is_active, browser.user.is_superuser) == ("new", True, True)
+
+    def test_two_who_take_each_others_rights_leave_one_superuser(self, browser):
+        """The form of the second one, whose page was opened before the first one's was saved."""
+        form = ChangeUserForm({"email": "root@example.org"}, instance=browser.user)
+        assert "only active superuser left" in str(form.non_field_errors())
+        User.objects.create_superuser("eve@example.org", "correct horse battery")
+        assert not ChangeUserForm({"email": "root@example.org"}, instance=browser.user).non_field_errors()
 
     def test_a_new_password_and_a_deactivation_end_the_login(self, browser, tenant):
         user, password = User.objects.get(pk=tenant.pk), "other horse battery"
