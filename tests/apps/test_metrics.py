@@ -248,7 +248,8 @@ for _ in range(20):
 
 
 def test_processes_add_to_the_same_numbers(tmp_path: Path):
-    environment = os.environ | {"RAGFLOW_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "ragflow.settings"}
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"RAGFLOW_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "ragflow.settings"}
     run = partial(subprocess.run, env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
     run([sys.executable, "manage.py", "migrate", "--verbosity", "0"])
     workers = [subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment, cwd=ROOT) for _ in range(2)]
