@@ -114,7 +114,9 @@ def create_pair(*, principal: Principal, tenant: Tenant, data: NewToken) -> Issu
 
 
 def create_bound_token(*, principal: Principal, tenant: Tenant, data: BoundToken) -> IssuedToken:
-    """Issue a token that can do one thing: chat with one assistant or agent."""
+    """Issue a token that can do one thing: chat with one assistant or agent. Raises LacksScope for who may not."""
+    if Scope.CHAT not in principal.scopes:
+        raise LacksScope(Scope.CHAT)
     return create_token(
         tenant=tenant,
         created_by=selectors.user_of(principal),

@@ -223,6 +223,7 @@ class TestScopes:
         for answer in (
             weak.call("POST", "/v1/system/new_token", {"scopes": ["read", "write"]}),
             weak.call("POST", f"/v1/system/token/{strong['id']}/rotate"),
+            weak.call("POST", "/v1/api/new_token", {"dialog_id": "abc"}),
         ):
             assert (answer["status"], answer["code"]) == (403, 108)
         assert strong["token"] not in str(listed(weak))
