@@ -34,7 +34,7 @@ from apps.documents.models import Document, IngestTask, Reembedding
 from ragflow.engine.docstore.base import Versioned
 from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.embedding.chunks import embed_chunks
-from ragflow.engine.errors import Cancelled, EngineError
+from ragflow.engine.errors import Cancelled, EngineError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,11 @@ def _see_through(work: _Work) -> None:
     except (OperationalError, InterfaceError):
         raise  # nothing can be recorded now; the lease runs out, and the task is tried again
     except (EngineError, RagflowError) as error:
-        work.end(Reembedding.State.FAILED, key_of(error), str(error))
+        if isinstance(error, StoreUnavailable) and work.task.attempt < MAX_ATTEMPTS:
+            log.warning("Re-embedding of dataset %s has to wait: %s", work.task.dataset_id, error)
+            work.put_off(str(error))
+        else:
+            work.end(Reembedding.State.FAILED, key_of(error), str(error))
     except Exception as error:
         log.exception("Re-embedding of dataset %s failed", work.task.dataset_id)
         sentence = f"It failed with an unexpected {type(error).__name__}. The worker's log has the details."

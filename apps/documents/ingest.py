@@ -26,7 +26,7 @@ from apps.documents.models import Document, IngestTask, Reembedding
 from apps.documents.services.rows import recount
 from apps.documents.tables import keep_table
 from ragflow.engine.docstore.base import ChunkCount, DocStore
-from ragflow.engine.errors import Cancelled, EngineError, StoreError
+from ragflow.engine.errors import Cancelled, EngineError, StoreError, StoreUnavailable
 from ragflow.engine.ingest import IngestJob, ingest
 from ragflow.engine.tables.packing import TablePacker
 from ragflow.engine.types import Chunk, Matrix, Progress, Stage
@@ -56,7 +56,10 @@ def _see_through(task: IngestTask) -> None:
     except (OperationalError, InterfaceError):
         raise  # nothing can be recorded now; the lease runs out, and the task is tried again
     except EngineError as error:
-        work.fail(error, str(error))
+        if isinstance(error, StoreUnavailable) and task.attempt < MAX_ATTEMPTS:
+            work.try_later(error)
+        else:
+            work.fail(error, str(error))
     except FileNotFoundError as error:
         work.fail(error, "The file of this document is missing from the file storage. Upload it again.")
     except Exception as error:
@@ -168,6 +171,15 @@ class _Work(Held[IngestTask]):
                 lease_until=None,
                 finished_at=timezone.now(),
             )
+
+    def try_later(self, error: StoreUnavailable) -> None:
+        """Leave the document as it is until a later attempt, which writes the same chunks again."""
+        log.warning("Parsing of document %s has to wait: %s", self.task.document_id, error)
+        self._say(f"{error} Parsing is tried again in a minute.")
+        with self._owned() as document:
+            if document is not None:
+                self._save(document)
+                self.put_off(str(error))
 
     def fail(self, error: Exception, sentence: str) -> None:
         self.end(IngestTask.State.FAILED, key_of(error), sentence)

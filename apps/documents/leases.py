@@ -34,6 +34,9 @@ LOOK_SECONDS = 0.5
 RING_AGAIN_AFTER = timedelta(minutes=5)
 """How long a waiting task relies on its message in the broker."""
 
+TRY_AGAIN_AFTER = timedelta(minutes=1)
+"""How long a task waits for a server that is away."""
+
 _T = TypeVar("_T", bound=Task)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -94,6 +97,10 @@ class Held(Generic[_T]):
         finally:
             over.set()
             thread.join()
+
+    def put_off(self, reason: str) -> None:
+        """Let go of the task; it is tried again after a while. Its lease must not be renewed any more."""
+        self.mine.update(message=reason, lease_until=timezone.now() + TRY_AGAIN_AFTER, updated_at=timezone.now())
 
     def _renewed(self) -> bool:
         try:

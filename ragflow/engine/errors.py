@@ -80,6 +80,10 @@ class StoreError(EngineError):
     """The document store refused or lost an operation (disk full, server away, corrupt file)."""
 
 
+class StoreUnavailable(StoreError):
+    """The document store is away or overloaded. The same call may succeed a little later."""
+
+
 class VectorsMissing(StoreError):
     """Chunks have no vector in the space that a search asks for."""
 

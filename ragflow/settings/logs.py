@@ -50,6 +50,8 @@ LOGGING: dict[str, Any] = {
             "propagate": not _audit_file,
         },
         "apps": {"level": LOG_LEVEL},
+        # It warns of each try with a traceback. What fails in the end is told once, where it becomes an answer.
+        "elastic_transport": {"level": "ERROR"},
         # A 4xx is the client's affair and is in its answer; a 5xx is logged where it becomes an answer, without its
         # path, which can hold a token.
         "django.request": {"level": "CRITICAL"},

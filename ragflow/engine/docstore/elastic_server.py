@@ -12,7 +12,7 @@ from elastic_transport import ConnectionTimeout, TlsError
 from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
 from elasticsearch.serializer import OrjsonSerializer
 
-from ragflow.engine.errors import StoreError
+from ragflow.engine.errors import StoreError, StoreUnavailable
 
 TIMEOUT = 60.0  # seconds for one request
 DEFAULT_INDEX = "ragflow-chunks"
@@ -41,6 +41,7 @@ STATUSES = {
     429: BUSY,
     503: "Elasticsearch answers, but a part of the index is not available.",
 }
+PASSING = {BUSY, STATUSES[503]}
 
 
 class Server:
@@ -99,9 +100,9 @@ class Server:
 
 
 def store_error(error: Failure) -> StoreError:
-    """Translate a failed request into a sentence."""
+    """Translate a failed request into a sentence; StoreUnavailable if it is worth another try."""
     if isinstance(error, ConnectionTimeout):
-        return StoreError(f"Elasticsearch did not answer within {TIMEOUT:.0f} seconds.")
+        return StoreUnavailable(f"Elasticsearch did not answer within {TIMEOUT:.0f} seconds.")
     if isinstance(error, TlsError):
         return StoreError(
             "The certificate of Elasticsearch is not trusted. Name its authority in ELASTICSEARCH_URL: ?ca_certs=/path."
@@ -111,18 +112,16 @@ def store_error(error: Failure) -> StoreError:
     if isinstance(error, ApiError):
         details = error.body.get("error") if isinstance(error.body, Mapping) else None
         return refusal(error.meta.status, details)
-    return StoreError("Elasticsearch cannot be reached. Check that it runs and that ELASTICSEARCH_URL names it.")
+    return StoreUnavailable("Elasticsearch cannot be reached. Check that it runs and that ELASTICSEARCH_URL names it.")
 
 
 def refusal(status: int, details: object) -> StoreError:
     """Translate the error of an answer, or of one part of it, into a sentence."""
     error = details if isinstance(details, Mapping) else {}
     causes = [error, *(error.get("root_cause") or ())]
-    for cause in causes:
-        if sentence := SENTENCES.get(cause.get("type", "")):
-            return StoreError(sentence)
-    if sentence := STATUSES.get(status):
-        return StoreError(sentence)
+    known = [SENTENCES.get(cause.get("type", "")) for cause in causes]
+    if sentence := next(filter(None, [*known, STATUSES.get(status)]), None):
+        return StoreUnavailable(sentence) if sentence in PASSING else StoreError(sentence)
     reason = causes[-1].get("reason") or f"status {status}"
     return StoreError(f"Elasticsearch refused the request: {str(reason)[:300]}")
 

@@ -6,7 +6,7 @@ import pytest
 
 from apps.accounts import language_models
 from apps.datasets.engine import doc_store
-from ragflow.engine.errors import ModelNotFound
+from ragflow.engine.errors import ModelNotFound, StoreUnavailable
 
 
 def test_one_store_on_the_configured_file(settings):
@@ -23,6 +23,14 @@ def test_elasticsearch_where_it_is_configured(settings):
     settings.ELASTICSEARCH_URL = "http://127.0.0.1:9"
     doc_store.reset()
     assert doc_store().name == "elasticsearch"  # nothing is connected yet
+
+
+def test_an_elasticsearch_that_is_away_does_not_fill_the_log(settings, caplog):
+    settings.ELASTICSEARCH_URL = "http://127.0.0.1:9"
+    doc_store.reset()
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        doc_store().ping()
+    assert caplog.records == []
 
 
 @pytest.mark.django_db

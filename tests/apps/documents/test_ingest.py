@@ -16,7 +16,7 @@ from apps.documents.models import Document, IngestTask
 from apps.documents.services import deleting, parsing
 from ragflow.engine import ingest as engine
 from ragflow.engine.embedding.hashing import HashingEmbedder
-from ragflow.engine.errors import ModelError, StoreError
+from ragflow.engine.errors import ModelError, StoreError, StoreUnavailable
 from ragflow.engine.types import Progress, Stage
 from ragflow.models import BrokerMessage
 
@@ -140,15 +140,60 @@ def test_an_unexpected_failure_is_logged_and_named(queue, slices, document_of, c
     assert Document.objects.get().error_class == "zero_division_error"
 
 
-def test_a_store_that_is_away_is_a_failure_with_a_sentence(queue, store, document_of, monkeypatch):
-    def away(*_arguments, **_options):
-        raise StoreError("The index does not answer.")
+def broken(store, monkeypatch, error):
+    def fail(*_arguments, **_options):
+        raise error
 
     for method in ("upsert", "list_chunks", "delete_chunks", "count"):
-        monkeypatch.setattr(store, method, away)
+        monkeypatch.setattr(store, method, fail)
+
+
+def test_a_store_that_fails_is_a_failure_with_a_sentence(queue, store, document_of, monkeypatch):
+    broken(store, monkeypatch, StoreError("The index is damaged."))
     task = queue()
     ingest.run(task.pk)
-    assert document_of(task.document_id)["progress_msg"].endswith("[ERROR] The index does not answer.")
+    assert document_of(task.document_id)["progress_msg"].endswith("[ERROR] The index is damaged.")
+
+
+def test_a_document_waits_for_a_store_that_is_away(queue, store, document_of, dataset, run_tasks, pieces, monkeypatch):
+    task = queue("long.txt", LONG)
+    with monkeypatch.context() as patch:
+        broken(store, patch, StoreUnavailable("The index does not answer."))
+        assert run_tasks() == 1
+    document = document_of(task.document_id)
+    assert document["run"] == "RUNNING"
+    assert document["progress_msg"].endswith("The index does not answer. Parsing is tried again in a minute.")
+    tasks.sweep()
+    assert run_tasks() == 0  # not at once
+    expire(task)
+    tasks.sweep()
+    assert run_tasks() == 1
+    document = document_of(task.document_id)
+    assert document["run"] == "DONE"
+    assert document["chunk_count"] == store.count(dataset["id"]).chunks > 1
+
+
+def test_a_document_does_not_wait_for_ever(queue, store, document_of, monkeypatch):
+    broken(store, monkeypatch, StoreUnavailable("The index does not answer."))
+    task = queue()
+    for _ in range(ingest.MAX_ATTEMPTS):
+        ingest.run(task.pk)
+        expire(task)
+        parsing.ring_again()
+    document = document_of(task.document_id)
+    assert document["run"] == "FAIL"
+    assert document["progress_msg"].endswith("[ERROR] The index does not answer.")
+
+
+def test_a_document_that_waits_can_be_cancelled(api, base, queue, store, document_of, monkeypatch):
+    task = queue()
+    with monkeypatch.context() as patch:
+        broken(store, patch, StoreUnavailable("The index does not answer."))
+        ingest.run(task.pk)
+    assert api.call("DELETE", f"{base}/chunks", {"document_ids": [task.document_id]})["code"] == 0
+    assert document_of(task.document_id)["run"] == "CANCEL"
+    expire(task)
+    assert parsing.ring_again() == 0
 
 
 def test_while_the_database_is_away_nothing_is_decided(queue, slices):

@@ -27,7 +27,7 @@ from ragflow.engine import ingest as engine
 from ragflow.engine.docstore.base import SearchRequest
 from ragflow.engine.embedding.chunks import ChunkEmbedder
 from ragflow.engine.embedding.hashing import HashingEmbedder
-from ragflow.engine.errors import VectorsMissing
+from ragflow.engine.errors import StoreUnavailable, VectorsMissing
 from ragflow.engine.registry import HASHING
 from ragflow.heartbeats import heartbeats
 from ragflow.models import Worker
@@ -362,6 +362,44 @@ def test_what_a_dead_worker_embedded_is_not_embedded_again(row, filled, small, s
     embedding_anew.run(task.pk)
     sent = [text for exchange in provider.exchanges for text in exchange.body["input"] if text != "lines.txt"]
     assert len(sent) == 8
+
+
+def test_it_waits_for_a_store_that_is_away(row, filled, store, monkeypatch):
+    def away(*_: Any) -> int:
+        raise StoreUnavailable("The index does not answer.")
+
+    task = start_reembedding(dataset=row, model=NAME)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "add_vectors", away)
+        embedding_anew.run(task.pk)
+        task.refresh_from_db()
+        assert (task.state, task.message) == ("running", "The index does not answer.")
+        tasks.sweep()
+        embedding_anew.run(task.pk)
+        task.refresh_from_db()
+        assert task.attempt == 1  # not again at once
+        for _ in range(embedding_anew.MAX_ATTEMPTS - 2):
+            expire_and_sweep()
+            embedding_anew.run(task.pk)
+    expire_and_sweep()
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert task.state == "done"
+    assert_embedded(store, row)
+
+
+def test_it_does_not_wait_for_ever(row, filled, found, store, monkeypatch):
+    def away(*_: Any) -> int:
+        raise StoreUnavailable("The index does not answer.")
+
+    monkeypatch.setattr(store, "add_vectors", away)
+    task = start_reembedding(dataset=row, model=NAME)
+    for _ in range(embedding_anew.MAX_ATTEMPTS):
+        embedding_anew.run(task.pk)
+        expire_and_sweep()
+    task.refresh_from_db()
+    assert (task.state, task.message) == ("failed", "The index does not answer.")
+    assert len(found()) == 20
 
 
 def test_one_that_stops_its_workers_again_and_again_is_set_aside(row, filled, found, monkeypatch):

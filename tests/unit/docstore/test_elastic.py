@@ -17,7 +17,7 @@ from ragflow.engine.docstore import elastic, elastic_search, elastic_server
 from ragflow.engine.docstore.base import ChunkCount
 from ragflow.engine.docstore.elastic import ElasticDocStore
 from ragflow.engine.docstore.elastic_index import VERSION
-from ragflow.engine.errors import StoreError
+from ragflow.engine.errors import StoreError, StoreUnavailable
 from tests.tools.elasticsearch_index import remove_index, with_own_index
 from tests.unit.docstore.conformance import (
     DocStoreConformance,
@@ -191,9 +191,27 @@ class TestFailures:
         assert sentence in complaint
         assert "hunter2" not in complaint
 
+    @pytest.mark.parametrize(
+        ("status", "kind", "passing"),
+        [
+            (429, "es_rejected_execution_exception", True),
+            (429, "circuit_breaking_exception", True),
+            (503, "search_phase_execution_exception", True),
+            (429, "cluster_block_exception", False),
+            (404, "index_not_found_exception", False),
+            (400, "odd", False),
+        ],
+    )
+    def test_only_what_passes_is_worth_another_try(self, script: Script, status: int, kind: str, passing: bool) -> None:
+        script.answer = (status, {"error": {"type": kind, "reason": "x"}})
+        with pytest.raises(StoreError) as caught:
+            ElasticDocStore(script.url).ping()
+        assert isinstance(caught.value, StoreUnavailable) == passing
+
     def test_a_server_that_is_away(self, script: Script) -> None:
         script.close()
-        assert "cannot be reached" in self.complaint(script.url)
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            ElasticDocStore(script.url).ping()
 
     def test_a_server_that_does_not_answer(self, script: Script, monkeypatch: Any) -> None:
         monkeypatch.setattr(elastic_server, "TIMEOUT", 0.2)
