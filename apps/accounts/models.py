@@ -92,9 +92,10 @@ class User(AbstractBaseUser, PermissionsMixin, Record):
         return hashers.check_password(text, self.password, self._renew_hash)
 
     def _renew_hash(self, text: str) -> None:
+        older = self.password
         self.set_encoded_password(text)
         self._password = None
-        self.save(update_fields=["password"])
+        User.objects.filter(pk=self.pk, password=older).update(password=self.password)  # it may be another one by now
 
 
 class Tenant(Record):

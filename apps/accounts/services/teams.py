@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from apps.accounts import audit, selectors, system_settings, throttles
 from apps.accounts.errors import NotYours
@@ -44,9 +45,10 @@ def invite(*, principal: Principal, tenant_id: str, email: str, role: str | None
 def accept_invitation(*, user: User, tenant_id: str) -> None:
     """Join a tenant. Without an invitation nothing happens."""
     membership = selectors.membership_of(tenant_id, user.pk)
-    if membership is not None and membership.is_pending:
-        membership.is_pending = False
-        membership.save(update_fields=["is_pending", "updated_at"])
+    if membership is None:
+        return
+    pending = Membership.objects.filter(pk=membership.pk, is_pending=True)  # it may be withdrawn at this moment
+    if pending.update(is_pending=False, updated_at=timezone.now()):
         _record("join", membership, user)
 
 

@@ -4,12 +4,13 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
-from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 from django.test import Client
 from django.utils import timezone
 
 from apps.accounts import services, session_tokens
 from apps.accounts.models import User
+from apps.accounts.passwords import encoded
 from apps.accounts.services.sessions import start_session
 from tests.apps.accounts.conftest import PASSWORD, Web, encrypted, wrapped
 
@@ -184,6 +185,15 @@ class TestLogin:
             assert self.login(anonymous, email="ada@example.org", password=encrypted(PASSWORD))["code"] == 0
             assert User.objects.get().password.startswith("pbkdf2")
         assert Client().login(username="ada@example.org", password=PASSWORD)
+
+    def test_renewing_a_hash_does_not_bring_an_old_password_back(self, ada: Web, anonymous: Web, settings):
+        settings.PASSWORD_HASHERS = [
+            "django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS
+        ]  # fmt: skip
+        seen = User.objects.get()
+        User.objects.update(password=make_password(encoded("new one")))
+        assert seen.check_password(PASSWORD)  # as it was when it was read
+        assert User.objects.get().check_password("new one")
 
     def test_channels(self, anonymous: Web):
         assert anonymous.call("GET", "/v1/user/login/channels")["data"] == []

@@ -136,6 +136,15 @@ def test_the_owner_cannot_leave(ada: Web, profile: str):
     assert ada.call("GET", "/v1/user/tenant_info")["code"] == 0
 
 
+def test_agreeing_to_what_is_withdrawn_at_this_moment(ada: Web, bob: Web):
+    ada.call("POST", team(ada), {"email": "bob@example.org"})
+    seen = Membership.objects.get(is_pending=True)
+    Membership.objects.filter(pk=seen.pk).delete()
+    with patch.object(selectors, "membership_of", return_value=seen):
+        assert bob.call("PUT", f"/v1/tenant/agree/{ada.user.pk}")["data"] is True
+    assert roles(bob) == {"bob@example.org": "owner"}
+
+
 def test_agreeing_without_an_invitation_changes_nothing(ada: Web, bob: Web):
     assert bob.call("PUT", f"/v1/tenant/agree/{ada.user.pk}")["data"] is True
     assert bob.call("PUT", "/v1/tenant/agree/%00")["data"] is True
