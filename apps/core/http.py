@@ -15,6 +15,7 @@ from apps.core import errors
 
 API_PREFIXES = ("/api/", "/v1/")
 _SLASHES = re.compile(r"//+")
+_JSON_BITS = 63
 
 
 def canonical_path(path: str) -> str:
@@ -30,20 +31,26 @@ def canonical_path(path: str) -> str:
 
 
 def dumps(content: Any) -> bytes:
-    """Return compact JSON. Lone surrogates, which JSON can carry but UTF-8 cannot, become question marks."""
+    """Return compact JSON, also of stored values that have no exact form in it; see `_writable`."""
     try:
         return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        return orjson.dumps(_without_surrogates(content), option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(_writable(content), option=orjson.OPT_NON_STR_KEYS)
 
 
-def _without_surrogates(content: Any) -> Any:
+def _writable(content: Any) -> Any:
+    """Put question marks for lone surrogates, which JSON can carry but UTF-8 cannot, and floats for huge integers.
+
+    PostgreSQL gives a float such as 1e30 back as an integer; JSON writers stop at 64 bits.
+    """
     if isinstance(content, str):
         return content.encode("utf-8", "replace").decode()
+    if isinstance(content, int) and content.bit_length() > _JSON_BITS:
+        return float(content)
     if isinstance(content, dict):
-        return {_without_surrogates(key): _without_surrogates(value) for key, value in content.items()}
+        return {_writable(key): _writable(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_without_surrogates(item) for item in content]
+        return [_writable(item) for item in content]
     return content
 
 

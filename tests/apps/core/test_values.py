@@ -93,6 +93,11 @@ def test_any_text_can_be_sent(content: object):
     assert isinstance(orjson.loads(dumps({"data": content})), dict)
 
 
+@pytest.mark.parametrize("number", [int(1e30), int(-1e30), int(1.7e308), 2**63 - 1, -(2**63)])
+def test_numbers_come_back_whatever_a_database_made_of_them(number: int):
+    assert orjson.loads(dumps({"meta_fields": [number]})) == {"meta_fields": [number]}
+
+
 def test_secrets_are_encrypted_under_the_installations_key():
     ciphertext = crypto.encrypt("ragflow-secret")
     assert "ragflow-secret" not in ciphertext
