@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -39,9 +40,8 @@ STATUSES = {
     403: "The user or API key of ELASTICSEARCH_URL may not do this in Elasticsearch.",
     413: "A chunk is larger than Elasticsearch accepts in one request.",
     429: BUSY,
-    503: "Elasticsearch answers, but a part of the index is not available.",
 }
-PASSING = {BUSY, STATUSES[503]}
+UNAVAILABLE = "Elasticsearch answers, but the index, or a part of it, is not available."
 
 
 class Server:
@@ -117,11 +117,13 @@ def store_error(error: Failure) -> StoreError:
 
 def refusal(status: int, details: object) -> StoreError:
     """Translate the error of an answer, or of one part of it, into a sentence."""
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:  # a node that starts, or has no master, blocks its indices too
+        return StoreUnavailable(UNAVAILABLE)
     error = details if isinstance(details, Mapping) else {}
     causes = [error, *(error.get("root_cause") or ())]
     known = [SENTENCES.get(cause.get("type", "")) for cause in causes]
     if sentence := next(filter(None, [*known, STATUSES.get(status)]), None):
-        return StoreUnavailable(sentence) if sentence in PASSING else StoreError(sentence)
+        return StoreUnavailable(sentence) if sentence is BUSY else StoreError(sentence)
     reason = causes[-1].get("reason") or f"status {status}"
     return StoreError(f"Elasticsearch refused the request: {str(reason)[:300]}")
 

@@ -182,6 +182,7 @@ class TestFailures:
             (403, {"error": {"type": "cluster_block_exception", "reason": "blocked"}}, "nearly full"),
             (429, {"error": {"type": "circuit_breaking_exception", "reason": "x"}}, "more work than it can take"),
             (503, "not json at all", "not available"),
+            (503, {"error": {"type": "cluster_block_exception", "reason": "state not recovered"}}, "not available"),
             (400, {"error": {"type": "odd", "reason": "the odd reason"}}, "the odd reason"),
         ],
     )
@@ -197,6 +198,7 @@ class TestFailures:
             (429, "es_rejected_execution_exception", True),
             (429, "circuit_breaking_exception", True),
             (503, "search_phase_execution_exception", True),
+            (503, "cluster_block_exception", True),  # while it starts
             (429, "cluster_block_exception", False),
             (404, "index_not_found_exception", False),
             (400, "odd", False),
