@@ -41,7 +41,10 @@ def caller(request: Request) -> Principal:
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | HttpResponse:
     """Answer any exception of a DRF view with an envelope (the `EXCEPTION_HANDLER` setting)."""
     answer = errors.answer_to(translated(exc, context))
-    return Response(answer.body, status=answer.status, headers=dict(answer.headers))
+    body = answer.body
+    if getattr(context["view"], "errors_have_data", False) and body["code"] != errors.DataError.code:
+        body = {"data": None} | body
+    return Response(body, status=answer.status, headers=dict(answer.headers))
 
 
 def translated(exc: Exception, context: dict[str, Any]) -> Exception:
@@ -64,6 +67,8 @@ class ResourceViewSet(ViewSet):
 
     OPTIONS needs no credentials and answers with the `Allow` header alone.
     """
+
+    errors_have_data = False  # whether errors with another code than DataError's have the key `data`, if only null
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if self.action is None:

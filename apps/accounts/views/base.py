@@ -17,6 +17,7 @@ class WebViewSet(ResourceViewSet):
     """Takes a session token or an API token; without either, a person's Django session."""
 
     authentication_classes = (LoginOrKeyAuthentication,)
+    errors_have_data = True
 
 
 class OpenViewSet(ResourceViewSet):
