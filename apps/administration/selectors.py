@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import OuterRef, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Lower
 
 from apps.accounts.language_models import default_embedding_name, registry
 from apps.accounts.models import APIToken, Membership, Tenant, TenantModel, User
@@ -19,7 +19,7 @@ from ragflow.engine.registry import HASHING
 
 
 def users() -> models.QuerySet[User]:
-    return User.objects.order_by("email")
+    return User.objects.order_by(Lower("email"))
 
 
 def user_named(email: str) -> User | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,9 +40,13 @@ def benchmark(ctx: Context, statement: Statement, *, concurrency: int, iteration
         raise CommandFailed("Concurrency must be greater than 0")
     if concurrency > _MOST_THREADS:
         raise CommandFailed(f"Concurrency must be at most {_MOST_THREADS}")
-    begun = time.perf_counter()
+    begun, given_up = time.perf_counter(), threading.Event()
     with ThreadPoolExecutor(concurrency) as pool:
-        tallies = list(pool.map(lambda _: _repeat(ctx, statement, iterations), range(concurrency)))
+        try:
+            tallies = list(pool.map(lambda _: _repeat(ctx, statement, iterations, given_up), range(concurrency)))
+        except KeyboardInterrupt:
+            given_up.set()  # leaving the pool waits for its threads
+            raise
     elapsed = time.perf_counter() - begun
     duration = tallies[0].seconds if concurrency == 1 else elapsed
     ctx.write(f"command: {statement.shown}, Concurrency: {concurrency}, iterations: {iterations}")
@@ -58,12 +63,14 @@ def _summary(duration: float, tallies: Sequence[Tally]) -> str:
     )
 
 
-def _repeat(ctx: Context, statement: Statement, iterations: int) -> Tally:
-    """Run a statement again and again over a connection of its own. Datasets are looked up once."""
+def _repeat(ctx: Context, statement: Statement, iterations: int, given_up: threading.Event) -> Tally:
+    """Run a statement again and again, unless given up, over a connection of its own. Datasets are looked up once."""
     quiet = replace(ctx, client=ctx.client.twin(), write=lambda _line: None, datasets={})
     seconds, successes = 0.0, 0
     try:
         for _ in range(iterations):
+            if given_up.is_set():
+                break
             begun = time.perf_counter()
             successes += _succeeds(quiet, statement)
             seconds += time.perf_counter() - begun

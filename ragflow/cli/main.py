@@ -62,10 +62,14 @@ def start_of(arguments: Sequence[str]) -> Start:
     parser.add_argument("--key", type=Path, help="file of the public key that encrypts passwords")
     parser.add_argument("words", nargs="*", metavar="command WORD", help="one statement; the exit status is always 0")
     sent = parser.parse_args(arguments)
-    keyword, *words = sent.words or [""]
-    if (keyword and (keyword != "command" or not words or sent.command is not None)) or not 0 < sent.port < 65536:
+    if not 0 < sent.port < 65536:
         raise _InvalidOptions
-    statement = sent.command if sent.command is not None else " ".join(words) or None
+    statement = sent.command
+    if sent.words:
+        keyword, *words = sent.words
+        if keyword != "command" or not words or sent.command is not None:
+            raise _InvalidOptions
+        statement = " ".join(words)
     return Start(
         host=sent.host,
         port=sent.port,

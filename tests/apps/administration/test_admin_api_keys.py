@@ -100,7 +100,7 @@ def test_refusals(ask, root: Web, ada: Web, paths, profile: str):
         assert outcome(ask("GET", f"{who}/{paths[1]}")) == (400, 404, f"User '{shown}' not found")
         assert outcome(ask("DELETE", f"{who}/{paths[2].format('x')}")) == (400, 404, f"User '{shown}' not found")
     foreign = create_token(tenant=Tenant.objects.get(pk=root.user.pk)).secret
-    for key in ("unknown", "%00", foreign):
+    for key in ("unknown", "%00", "un%2Fknown", foreign):
         answer = ask("DELETE", f"{ADA}/{paths[2].format(key)}")
         assert outcome(answer) == (400, 404, "API key not found or could not be deleted")
     assert works(foreign)

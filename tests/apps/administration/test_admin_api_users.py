@@ -37,6 +37,12 @@ class TestList:
         assert (shown["nickname"], shown["is_active"], shown["is_superuser"]) == ("Ada", "1", False)
         assert shown["create_date"].endswith(" GMT")
 
+    def test_capitals_do_not_come_first(self, ask, new_person):
+        for email in ("Zoe@example.org", "bob@example.org"):
+            new_person(email)
+        emails = [user["email"] for user in ask("GET", "users")["data"]]
+        assert emails == ["bob@example.org", "root@example.org", "Zoe@example.org"]
+
     def test_the_number_of_queries(self, ask, new_person):
         with CaptureQueriesContext(
             connection,

@@ -131,6 +131,12 @@ def test_failing_logins(start, server, answer, said):
     assert start("-c", "list users;") == (1, expected)
 
 
+@pytest.mark.parametrize("arguments", [["-c", ""], ["command", ""], ["command", " ", ""]])
+def test_an_empty_statement_is_none_and_asks_for_no_password(start, server, arguments):
+    assert start(*arguments)[1][0].startswith("Error: Parse error: unexpected ';'")
+    assert server.requests == []
+
+
 def test_user_mode_needs_a_name_except_for_registering(start, server):
     assert start("-t", "user", "command", "list chats") == (
         0,

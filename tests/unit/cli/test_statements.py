@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import base64
 import re
+import time
 
 import httpx2
 import pytest
 
-from ragflow.cli.grammar import Mode
+from ragflow.cli.benchmark import benchmark
+from ragflow.cli.grammar import Mode, Rule, Statement
 from tests.unit.cli.conftest import ok
 
 KBS = ok({"kbs": [{"id": "k1", "name": "n"}, {"id": "k2", "name": "n"}, {"id": "k3", "name": "m"}], "total": 3})
@@ -557,3 +560,19 @@ def test_repeating_counts_failures(connect):
 def test_repeating_needs_a_sensible_concurrency(connect, server, concurrency, complaint):
     assert connect().run(f"BENCHMARK {concurrency} 1 PING;") == [f"Concurrency {complaint}"]
     assert server.requests == []
+
+
+def test_an_interrupted_benchmark_stops(connect):
+    """The threads notice it after the request they are at."""
+    ran = []
+
+    def interrupt_once(_ctx):
+        ran.append(1)
+        if len(ran) == 1:
+            _thread.interrupt_main()
+        time.sleep(0.01)
+
+    statement = Statement(Rule("PING", interrupt_once), {})
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(connect().context, statement, concurrency=1, iterations=500)
+    assert len(ran) < 500
