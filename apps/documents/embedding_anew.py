@@ -130,9 +130,10 @@ class _Work(Held[Reembedding]):
     def settle(self) -> None:
         """Make parsing of the dataset wait, and wait for those workers that are just writing a slice."""
         self.mine.update(stage=Reembedding.SETTLING)
-        with transaction.atomic():
-            writers = IngestTask.objects.filter(document__dataset=self.task.dataset_id, state__in=IngestTask.ACTIVE)
-            list(writers.select_for_update(of=("self",)).values_list("pk", flat=True))
+        writers = IngestTask.objects.filter(document__dataset=self.task.dataset_id, state=IngestTask.State.RUNNING)
+        for writer in writers.values_list("pk", flat=True):
+            with transaction.atomic():  # one lock at a time: a deletion takes those of many tasks in its own order
+                IngestTask.objects.select_for_update().filter(pk=writer).exists()
 
     @transaction.atomic
     def switch(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -757,3 +758,28 @@ def test_searching_writing_and_parsing_side_by_side(
     assert_embedded(store, row)
     assert model_of(api, dataset) == NAME
     assert counts()[1] == store.count(row.pk).chunks == 20 + 12 + 6 * 20
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the only one where a transaction locks single rows")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", [0, 1])
+def test_documents_are_deleted_while_it_waits_for_their_workers(api, base, row, upload, first):
+    api.call("POST", f"{base}/chunks", {"document_ids": upload("a.txt", "b.txt")})
+    IngestTask.objects.update(state="running")
+    keys = list(IngestTask.objects.order_by("pk").values_list("pk", flat=True))
+    settling, finished = threading.Event(), threading.Event()
+
+    def delete(_: int) -> None:
+        with transaction.atomic():
+            IngestTask.objects.filter(pk=keys.pop(first)).update(state="cancelled")
+            settling.set()
+            assert not finished.wait(1)
+            IngestTask.objects.filter(pk=keys.pop()).update(state="cancelled")
+
+    def settle(_: int) -> None:
+        settling.wait()
+        embedding_anew._Work(start_reembedding(dataset=row, model=NAME)).settle()
+        finished.set()
+
+    together(lambda act: act(0), [delete, settle])
+    assert set(IngestTask.objects.values_list("state", flat=True)) == {"cancelled"}
