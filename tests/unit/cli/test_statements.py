@@ -566,13 +566,13 @@ def test_an_interrupted_benchmark_stops(connect):
     """The threads notice it after the request they are at."""
     ran = []
 
-    def interrupt_once(_ctx):
+    def interrupt_at_the_tenth(_ctx):
         ran.append(1)
-        if len(ran) == 1:
-            _thread.interrupt_main()
         time.sleep(0.01)
+        if len(ran) == 10:
+            _thread.interrupt_main()
 
-    statement = Statement(Rule("PING", interrupt_once), {})
+    statement = Statement(Rule("PING", interrupt_at_the_tenth), {})
     with pytest.raises(KeyboardInterrupt):
         benchmark(connect().context, statement, concurrency=1, iterations=500)
     assert len(ran) < 500
