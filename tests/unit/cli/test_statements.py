@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import base64
 import re
+import signal
+import threading
 import time
 
 import httpx2
@@ -570,7 +571,7 @@ def test_an_interrupted_benchmark_stops(connect):
         ran.append(1)
         time.sleep(0.01)
         if len(ran) == 10:
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     statement = Statement(Rule("PING", interrupt_at_the_tenth), {})
     with pytest.raises(KeyboardInterrupt):
