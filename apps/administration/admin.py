@@ -295,6 +295,10 @@ class DatasetAdmin(Audited):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a dataset belongs to the tenant whose client creates it
 
+    def save_model(self, request: HttpRequest, obj: KnowledgeBase, form: forms.ModelForm, change: bool) -> None:
+        """Write what was edited and nothing else: workers change counters, model and vector space meanwhile."""
+        obj.save(update_fields=[*form.changed_data, "updated_at"])
+
     @admin.action(description="Parse the failed documents of the selected datasets again", permissions=["change"])
     def retry(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> HttpResponse | None:
         kept = selectors.chunks_of_failed(queryset)

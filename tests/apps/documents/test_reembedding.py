@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from apps.accounts import language_models
 from apps.accounts.models import TenantModel, User
+from apps.administration.admin import DatasetAdmin
 from apps.core.crypto import encrypt
 from apps.core.errors import Conflict, InvalidArgument
 from apps.datasets.models import KnowledgeBase
@@ -651,6 +652,24 @@ def test_the_administration_page_asks_for_the_model(admin, api, dataset, row, fi
     assert model_of(api, dataset) == NAME
     page = admin.get(reverse("admin:datasets_knowledgebase_change", args=[row.pk])).content.decode()
     assert f"reembedding/?dataset__id__exact={row.pk}" in page
+
+
+def test_editing_a_dataset_on_its_page_does_not_undo_the_switch(admin, api, dataset, row, filled, found, monkeypatch):
+    read = DatasetAdmin.get_object
+
+    def switch_after_reading(*args: Any) -> Any:
+        known = read(*args)
+        embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+        return known
+
+    monkeypatch.setattr(DatasetAdmin, "get_object", switch_after_reading)
+    edited = {"permission": "me", "language": "English", "similarity_threshold": 0.2, "vector_similarity_weight": 0.3}
+    path = reverse("admin:datasets_knowledgebase_change", args=[row.pk])
+    assert admin.post(path, edited | {"pagerank": 7}).status_code == 302
+    row.refresh_from_db()
+    assert (row.pagerank, row.vector_space, row.chunk_count) == (7, 1, 20)
+    assert model_of(api, dataset) == NAME
+    assert len(found()) == 20
 
 
 def test_models_of_one_tenant_are_not_offered_for_anothers_dataset(admin, other, row):
