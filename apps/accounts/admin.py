@@ -26,7 +26,16 @@ from apps.accounts.models import (
 )
 from apps.accounts.services.models import problem_with
 from apps.accounts.services.tokens import create_share_token, revoke_share_token
-from apps.core.admin import ReadOnly, ask_first, counted, is_confirmed, two_lines
+from apps.core.admin import (
+    ChosenFilter,
+    ReadOnly,
+    ask_first,
+    counted,
+    entries_shown,
+    is_confirmed,
+    list_link,
+    two_lines,
+)
 from apps.core.crypto import encrypt
 from apps.core.principal import Scope
 from ragflow.engine.registry import BUILTIN
@@ -34,6 +43,7 @@ from ragflow.engine.registry import BUILTIN
 admin.site.unregister(Group)
 admin.site.enable_nav_sidebar = False  # a line of links takes less room; see templates/admin/base_site.html
 
+GIVEN_ROLES = [(role.value, role.label) for role in Membership.Role if role != Membership.Role.OWNER]
 MOST_CHECKED = 5  # models in one request of the browser: each may take a while
 
 
@@ -67,11 +77,25 @@ class MembershipAdmin(Audited):
     audited_as = "member"
     list_display = ("user", "tenant", "role", "is_pending", "created_at")
     list_select_related = ("user", "tenant")
-    list_filter = ("role", "is_pending")
+    list_filter = ("role", "is_pending", ("tenant", ChosenFilter))
     search_fields = ("user__email", "tenant__name")
     autocomplete_fields = ("user", "tenant")
     fields = ("user", "tenant", "role", "is_pending", "invited_by", "created_at")
     readonly_fields = ("invited_by", "created_at")
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_choice_field(db_field, request, choices=GIVEN_ROLES, **kwargs)
+
+    def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        return not _is_owner(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        return not _is_owner(obj) and super().has_delete_permission(request, obj)
+
+
+def _is_owner(member: Membership | None) -> bool:
+    """A tenant has one owner from its beginning to its end."""
+    return member is not None and member.role == Membership.Role.OWNER
 
 
 class ModelForm(forms.ModelForm):
@@ -103,7 +127,7 @@ class TenantModelAdmin(Audited):
     form = ModelForm
     list_display = ("name", "provider", "type", "tenant", "is_enabled", "used_tokens", "updated_at")
     list_select_related = ("tenant",)
-    list_filter = ("type", "is_enabled", "provider")
+    list_filter = ("type", "is_enabled", "provider", ("tenant", ChosenFilter))
     search_fields = ("name", "provider", "tenant__name", "tenant__members__email")
     autocomplete_fields = ("tenant",)
     readonly_fields = ("used_tokens", "created_at", "updated_at")
@@ -177,7 +201,7 @@ class SecretAdmin(Audited):
 
     always_readonly: tuple[str, ...] = ("prefix", "last_used_at", "revoked_at", "created_at")
     list_select_related: ClassVar[tuple[str, ...]] = ("tenant",)
-    list_filter = ("tenant",)
+    list_filter = (("tenant", ChosenFilter),)
     autocomplete_fields = ("tenant",)
     actions = ("revoke",)
 
@@ -278,6 +302,10 @@ class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     actions = None
+    fields = (
+        "at", ("actor_name", "actor_kind", "actor_id"), "action", ("object_kind", "object_name", "object_id"), "tenant",
+        ("address", "request_id"), "entries",
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[AuditEntry]:
         entries: models.QuerySet[AuditEntry] = super().get_queryset(request)
@@ -287,8 +315,13 @@ class AuditEntryAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(ordering="tenant_id")
     def tenant(self, entry: Any) -> str:
         """The name of the tenant, if there still is one; a click shows what was done to its objects."""
-        link = '<a href="?tenant_id__exact={0}" title="{0}">{1}</a>'
-        return format_html(link, entry.tenant_id, entry.tenant_name or entry.tenant_id) if entry.tenant_id else "-"
+        if not entry.tenant_id:
+            return "-"
+        return list_link("accounts.auditentry", entry.tenant_name or entry.tenant_id, tenant_id__exact=entry.tenant_id)
+
+    @admin.display(description="details")
+    def entries(self, entry: AuditEntry) -> str:
+        return entries_shown(entry.detail)
 
     @admin.display(description="actor", ordering="actor_name")
     def who(self, entry: AuditEntry) -> str:

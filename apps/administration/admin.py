@@ -17,13 +17,22 @@ from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from apps.accounts.admin import Audited
+from apps.accounts.admin import GIVEN_ROLES, Audited
 from apps.accounts.models import Membership, Tenant, User
 from apps.accounts.services import create_tenant_for
 from apps.accounts.services.sessions import end_session
 from apps.administration import selectors
 from apps.administration.services import delete_user, is_last_administrator, reembed, retry_failed
-from apps.core.admin import ask_first, bytes_shown, counted, is_confirmed, list_link, two_lines
+from apps.core.admin import (
+    ChosenFilter,
+    ask_first,
+    bytes_shown,
+    counted,
+    entries_shown,
+    is_confirmed,
+    list_link,
+    two_lines,
+)
 from apps.core.errors import RagflowError
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.services import hide_datasets, purge_dataset
@@ -158,21 +167,29 @@ class MembershipInline(admin.TabularInline):
     readonly_fields = ("invited_by",)
     extra = 0
     autocomplete_fields = ("user",)
+    verbose_name_plural = "members beside the owner"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        members: QuerySet[Membership] = super().get_queryset(request).exclude(role=Membership.Role.OWNER)
+        return members
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_choice_field(db_field, request, choices=GIVEN_ROLES, **kwargs)
 
 
 @admin.register(Tenant)
 class TenantAdmin(Audited):
     list_display = (
-        "name", "people", "tokens", "datasets", "documents", "chunks", "stored", "indexed", "used", "created_at",
+        "named", "people", "tokens", "datasets", "documents", "chunks", "stored", "indexed", "used", "created_at",
     )  # fmt: skip
     search_fields = ("name", "=id", "members__email")
     date_hierarchy = "created_at"
     readonly_fields = (
-        "id", "created_at", "people", "tokens", "configured", "datasets", "documents", "chunks", "stored", "indexed",
-        "used",
+        "id", "owner", "created_at", "people", "tokens", "configured", "datasets", "documents", "chunks", "stored",
+        "indexed", "used",
     )  # fmt: skip
     fieldsets = (
-        (None, {"fields": ("id", "name", "created_at")}),
+        (None, {"fields": ("id", "name", "owner", "created_at")}),
         ("Usage", {"fields": (("datasets", "documents", "chunks"), ("stored", "indexed", "used"))}),
         ("Access", {"fields": (("people", "tokens", "configured"),)}),
         ("Default models", {"fields": ("chat_model", "embedding_model", "rerank_model")}),
@@ -181,6 +198,15 @@ class TenantAdmin(Audited):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         return selectors.with_usage(super().get_queryset(request))
+
+    @admin.display(ordering="name", description="tenant")
+    def named(self, tenant: Any) -> SafeString:
+        return two_lines(tenant.name, tenant.owner_email)
+
+    @admin.display
+    def owner(self, tenant: Any) -> SafeString:
+        path = reverse("admin:accounts_user_change", args=[tenant.pk])
+        return format_html('<a href="{}">{}</a>', path, tenant.owner_email)
 
     @admin.display(ordering="members_total", description="members")
     def people(self, tenant: Any) -> SafeString:
@@ -237,17 +263,17 @@ class ReembedForm(forms.Form):
 class DatasetAdmin(Audited):
     list_display = ("named", "documents", "progress", "chunk_count", "stored", "cut", "permission", "created_at")
     list_select_related = ("tenant",)
-    list_filter = ("permission", "chunk_method", "embedding_model")
+    list_filter = ("permission", "chunk_method", "embedding_model", ("tenant", ChosenFilter))
     search_fields = ("name", "=id", "tenant__name")
     date_hierarchy = "created_at"
     readonly_fields = (
-        "id", "name", "tenant", "chunk_method", "parser_config", "embedding_model", "reembedded", "documents",
+        "id", "name", "tenant", "chunk_method", "options", "embedding_model", "reembedded", "documents",
         "progress", "stored", "chunk_count", "token_count", "created_at", "updated_at",
     )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("id", "name", "tenant", "description", "permission", "language")}),
         ("Content", {"fields": (("documents", "progress"), ("chunk_count", "token_count"), "stored")}),
-        ("Parsing", {"fields": (("embedding_model", "reembedded"), "chunk_method", "parser_config")}),
+        ("Parsing", {"fields": (("embedding_model", "reembedded"), "chunk_method", "options")}),
         ("Retrieval", {"fields": ("pagerank", "similarity_threshold", "vector_similarity_weight")}),
         ("Times", {"fields": ("created_at", "updated_at")}),
     )
@@ -286,6 +312,10 @@ class DatasetAdmin(Audited):
     @admin.display(ordering="chunk_method", description="method, model")
     def cut(self, dataset: KnowledgeBase) -> SafeString:
         return two_lines(dataset.chunk_method, dataset.embedding_model)
+
+    @admin.display(description="parser options")
+    def options(self, dataset: KnowledgeBase) -> SafeString:
+        return entries_shown(dataset.parser_config)
 
     @admin.display(description="re-embedding")
     def reembedded(self, dataset: KnowledgeBase) -> SafeString:

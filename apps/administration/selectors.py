@@ -52,7 +52,7 @@ def with_usage(tenants: models.QuerySet[Tenant]) -> models.QuerySet[Tenant]:
     """Add to each tenant what it has and uses: one statement, whose sums do not multiply each other.
 
     `stored_bytes` counts the bytes of documents and files once, however many documents are made from a file;
-    `used_tokens` are those that its configured models have taken.
+    `used_tokens` are those that its configured models have taken. `owner_email` says whose it is.
     """
     datasets = KnowledgeBase.objects.filter(tenant=OuterRef("pk"), deleted_at=None)
     documents = Document.objects.filter(dataset__tenant=OuterRef("pk"), dataset__deleted_at=None, deleted_at=None)
@@ -61,6 +61,7 @@ def with_usage(tenants: models.QuerySet[Tenant]) -> models.QuerySet[Tenant]:
     configured = TenantModel.objects.filter(tenant=OuterRef("pk"))
     usable = APIToken.objects.filter(tenant=OuterRef("pk"), revoked_at=None)
     return tenants.annotate(
+        owner_email=Subquery(User.objects.filter(pk=OuterRef("pk")).values("email")),
         members_total=_total(members, "tenant", models.Count("pk")),
         tokens_total=_total(usable, "tenant", models.Count("pk")),
         datasets_total=_total(datasets, "tenant", models.Count("pk")),

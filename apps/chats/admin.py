@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from apps.accounts.admin import Audited
 from apps.chats.models import Assistant, AssistantDataset, Message, SearchApp, Session
+from apps.core.admin import ChosenFilter
 
 
 class AssistantDatasetInline(admin.TabularInline):
@@ -23,7 +24,7 @@ class AssistantAdmin(Audited):
     audited_as = "chat"
     list_display = ("name", "tenant", "chat_model", "sessions_count", "is_live", "created_at")
     list_select_related = ("tenant",)
-    list_filter = ("tenant", ("deleted_at", admin.EmptyFieldListFilter))
+    list_filter = (("deleted_at", admin.EmptyFieldListFilter), ("tenant", ChosenFilter))
     search_fields = ("name", "id", "tenant__name")
     readonly_fields = ("id", "tenant", "deleted_at", "created_at", "updated_at")
     inlines = (AssistantDatasetInline,)
@@ -72,7 +73,7 @@ class MessageInline(ReadOnly, admin.TabularInline):
 class SessionAdmin(ReadOnly, Audited):
     list_display = ("name", "assistant", "user_id", "is_embedded", "created_at", "updated_at")
     list_select_related = ("assistant",)
-    list_filter = ("is_embedded", "assistant__tenant")
+    list_filter = ("is_embedded", ("assistant__tenant", ChosenFilter))
     search_fields = ("name", "id", "user_id", "assistant__name")
     fields = ("id", "assistant", "name", "user_id", "is_embedded", "created_at", "updated_at")
     inlines = (MessageInline,)
@@ -82,7 +83,7 @@ class SessionAdmin(ReadOnly, Audited):
 class SearchAppAdmin(Audited):
     list_display = ("name", "tenant", "created_at", "updated_at")
     list_select_related = ("tenant",)
-    list_filter = ("tenant",)
+    list_filter = (("tenant", ChosenFilter),)
     search_fields = ("name", "id", "description", "tenant__name")
     readonly_fields = ("id", "tenant", "created_at", "updated_at")
     fields = ("id", "tenant", "name", "description", "stored_config", "created_at", "updated_at")

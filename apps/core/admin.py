@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import helpers
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from django.forms import Form
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import localize
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
@@ -32,6 +32,18 @@ class ReadOnly:
 
     def has_delete_permission(self, *_args: Any) -> bool:
         return False
+
+
+class ChosenFilter(admin.RelatedFieldListFilter):
+    """Shows what a link from another page has chosen, and lets go of it. It does not offer thousands of others."""
+
+    def field_choices(
+        self, field: Field[Any, Any], request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[Any]:
+        return list(field.get_choices(include_blank=False, limit_choices_to={"pk__in": self.lookup_val or ()}))
+
+    def has_output(self) -> bool:
+        return bool(self.lookup_choices)
 
 
 def bytes_shown(size: int | None) -> str:
@@ -52,6 +64,30 @@ def two_lines(first: object, second: object) -> SafeString:
 def state_shown(state: str) -> SafeString:
     """Return a state's word in its colour."""
     return format_html('<span class="state {}">{}</span>', state.replace(" ", "-"), state)
+
+
+def entries_shown(entries: Mapping[str, Any]) -> SafeString:
+    """Return an object's entries one a line, those of objects within by both names: `raptor.max_token: 256`."""
+    return format_html_join("", "{}: {}<br>", _entries(entries)) or SafeString("-")
+
+
+def _entries(entries: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in entries.items():
+        if isinstance(value, Mapping) and value:
+            yield from _entries(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", _entry(value)
+
+
+def _entry(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_entry, value)) or "-"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_entry(inner)}" for name, inner in value.items()) or "-"
+    text = str(value)
+    return "-" if value is None or not text else text if text.isprintable() else repr(text)
 
 
 def list_link(model: str, text: object, **filters: str) -> SafeString:

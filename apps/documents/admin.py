@@ -13,7 +13,17 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from apps.core.admin import ReadOnly, ask_first, bytes_shown, counted, is_confirmed, state_shown, two_lines
+from apps.core.admin import (
+    ChosenFilter,
+    ReadOnly,
+    ask_first,
+    bytes_shown,
+    counted,
+    entries_shown,
+    is_confirmed,
+    state_shown,
+    two_lines,
+)
 from apps.core.errors import RagflowError
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
@@ -54,7 +64,10 @@ class IngestTaskInline(admin.TabularInline):
 class DocumentAdmin(admin.ModelAdmin):
     list_display = ("named", "place", "progress_shown", "chunk_count", "bytes", "chunk_method", "created_at")
     list_select_related = ("dataset__tenant",)
-    list_filter = ("state", "type", "chunk_method", "error_class")
+    list_filter = (
+        *("state", "type", "chunk_method", "error_class"),
+        *(("dataset", ChosenFilter), ("dataset__tenant", ChosenFilter)),
+    )
     search_fields = ("name", "=id", "dataset__name")
     date_hierarchy = "created_at"
     list_per_page = 50
@@ -67,18 +80,13 @@ class DocumentAdmin(admin.ModelAdmin):
         (None, {"fields": (("name", "id"), "dataset", ("type", "bytes", "created_at"))}),
         (
             "Parsing",
-            {"fields": ("progress_shown", "log", ("process_begin_at", "took"), "chunk_method", "parser_config")},
+            {"fields": ("progress_shown", "log", ("process_begin_at", "took"), "chunk_method", "options")},
         ),
-        ("Content", {"fields": (("chunk_count", "token_count", "enabled"), "meta_fields")}),
+        ("Content", {"fields": (("chunk_count", "token_count", "enabled"), "metadata")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         return super().get_queryset(request).filter(deleted_at__isnull=True)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """A tenant's page leads to the documents of that tenant."""
-        allowed: bool = lookup == "dataset__tenant__id__exact" or super().lookup_allowed(lookup, value, request)
-        return allowed
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # documents are uploaded
@@ -121,6 +129,14 @@ class DocumentAdmin(admin.ModelAdmin):
     @admin.display(description="log")
     def log(self, document: Document) -> SafeString:
         return format_html('<pre class="log">{}</pre>', document.progress_message)
+
+    @admin.display(description="parser options")
+    def options(self, document: Document) -> SafeString:
+        return entries_shown(document.parser_config)
+
+    @admin.display(description="metadata")
+    def metadata(self, document: Document) -> SafeString:
+        return entries_shown(document.meta_fields)
 
     @admin.display(description="it took")
     def took(self, document: Document) -> str:
@@ -246,7 +262,7 @@ class IngestTaskAdmin(TaskAdmin):
 class ReembeddingAdmin(TaskAdmin):
     list_display = ("place", "embedding_model", "progress_shown", "attempt", "worker", "created_at", "took")
     list_select_related = ("dataset__tenant",)
-    list_filter = ("state", "embedding_model", "error_class")
+    list_filter = ("state", "embedding_model", "error_class", ("dataset", ChosenFilter))
     search_fields = ("dataset__name", "=dataset__id", "=id")
     actions = ("cancel",)
     fieldsets = (
@@ -254,11 +270,6 @@ class ReembeddingAdmin(TaskAdmin):
         *TaskAdmin.work,
         ("Vectors", {"fields": (("old_space", "space"), "is_cleared")}),
     )
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """A dataset's page leads to its re-embeddings."""
-        allowed: bool = lookup == "dataset__id__exact" or super().lookup_allowed(lookup, value, request)
-        return allowed
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("datasets.change_knowledgebase")
@@ -278,7 +289,7 @@ class ReembeddingAdmin(TaskAdmin):
 class FileAdmin(admin.ModelAdmin):
     list_display = ("name", "tenant", "parent", "type", "bytes", "documents", "created_at")
     list_select_related = ("tenant", "parent")
-    list_filter = ("type", ("tenant", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("type", ("tenant", ChosenFilter))
     search_fields = ("name", "=id", "tenant__name")
     date_hierarchy = "created_at"
     fields = ("id", "name", "tenant", "parent", "type", "location", "size", "created_by", "created_at", "updated_at")

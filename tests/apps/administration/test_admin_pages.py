@@ -18,16 +18,18 @@ from apps.accounts.models import APIToken, AuditEntry, Membership, ShareToken, T
 from apps.accounts.services.tokens import create_share_token
 from apps.administration import selectors
 from apps.administration.admin import ChangeUserForm
-from apps.chats.models import SearchApp
+from apps.chats.models import Assistant, SearchApp
 from apps.core.crypto import encrypt
 from apps.datasets.models import KnowledgeBase
-from apps.documents.models import Document, IngestTask
+from apps.documents.models import Document, File, IngestTask
 from tests.apps.conftest import API
 from tests.apps.documents.files import Files
 
 pytestmark = pytest.mark.django_db
 
 LISTS = [User, Tenant, Membership, APIToken, ShareToken, TenantModel, AuditEntry, KnowledgeBase, Document, IngestTask]
+
+NO_MEMBERS = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
 
 def path_of(model: type, page: str = "changelist", *ids: str) -> str:
@@ -174,6 +176,35 @@ class TestLists:
         assert queries() == few
         assert few <= 12
 
+    @pytest.mark.parametrize("model", [APIToken, Membership, KnowledgeBase, Assistant, SearchApp, File])
+    def test_a_list_names_the_tenant_that_was_chosen_and_offers_no_others(self, browser, api, other, model):
+        """An installation may have thousands of them."""
+        title = "By tenant"
+        assert title not in browser.text(path_of(model))
+        page = browser.text(path_of(model), f"?tenant__id__exact={api.tenant.pk}")
+        (filters,) = re.findall(r"<summary> By tenant </summary>.*?</ul>", page)
+        assert re.findall(r"<a[^>]*>([^<]*)</a>", filters) == ["All", str(api.tenant)]
+
+    def test_a_tenant_is_known_by_its_owner(self, browser, api: API, other: API, tenant):
+        owner = User.objects.get(pk=tenant.pk)
+        assert f'<span class="quiet">{owner.email}</span>' in browser.text(path_of(Tenant))
+        page = browser.text(path_of(Tenant, "change", tenant.pk))
+        assert f'<a href="{path_of(User, "change", owner.pk)}">{owner.email}</a>' in page
+
+    def test_options_metadata_and_details_are_lines_of_words(self, browser, api: API, parse, tenant):
+        document = Document.objects.get(pk=parse(api, api.create_dataset()["id"]))
+        KnowledgeBase.objects.update(parser_config={"raptor": {"use_raptor": False}})
+        Document.objects.update(meta_fields={"author": "<b>", "years": [2024, 2025]})
+        page = browser.text(path_of(Document, "change", document.pk))
+        assert "author: &lt;b&gt;<br>years: 2024, 2025<br>" in page
+        assert "raptor.use_raptor: no<br>" in browser.text(path_of(KnowledgeBase, "change", document.dataset_id))
+        browser.post(path_of(Tenant, "change", tenant.pk), {"name": "Renamed", **NO_MEMBERS})
+        entry = AuditEntry.objects.filter(object_kind="tenant").latest("id")
+        assert "changes: changed: {'fields': ['Name']}" not in browser.text(
+            path_of(AuditEntry, "change", str(entry.pk))
+        )
+        assert "changes: changed: fields: Name<br>" in browser.text(path_of(AuditEntry, "change", str(entry.pk)))
+
     def test_progress_of_datasets(self, browser, api: API, parse, failed):
         dataset = failed.dataset_id
         parse(api, dataset, "good.txt")
@@ -314,6 +345,30 @@ class TestDeletingUsers:
         assert browser.post(path_of(Tenant, "delete", tenant.pk), {"post": "yes"}).status_code == 403
         assert Tenant.objects.filter(pk=tenant.pk).exists()
         assert User.objects.filter(pk=tenant.pk).exists()
+
+
+class TestMembers:
+    """A tenant keeps the owner it has."""
+
+    def test_an_owner_stays(self, browser, api: API, tenant):
+        owner = Membership.objects.get(tenant=tenant)
+        page = path_of(Membership, "change", owner.pk)
+        assert browser.post(page, {"role": "viewer"}).status_code == 403
+        assert browser.post(path_of(Membership, "delete", owner.pk), {"post": "yes"}).status_code == 403
+        browser.act(Membership, "delete_selected", owner.pk, post="yes")
+        browser.post(path_of(Tenant, "change", tenant.pk), {"name": "Renamed", **NO_MEMBERS})
+        assert Membership.objects.get(tenant=tenant).role == "owner"
+        assert Tenant.objects.get(pk=tenant.pk).name == "Renamed"
+
+    def test_nobody_becomes_a_second_owner(self, browser, api: API, tenant):
+        user = services.create_account(email="member@example.org")
+        form = {"user": user.pk, "tenant": tenant.pk, "role": "owner"}
+        browser.post(path_of(Membership, "add"), form)
+        assert not Membership.objects.filter(tenant=tenant, user=user).exists()
+        assert browser.post(path_of(Membership, "add"), form | {"role": "editor"}).status_code == 302
+        member = Membership.objects.get(tenant=tenant, user=user)
+        assert browser.post(path_of(Membership, "delete", member.pk), {"post": "yes"}).status_code == 302
+        assert not Membership.objects.filter(pk=member.pk).exists()
 
 
 class TestLimitedOperators:
