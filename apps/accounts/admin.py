@@ -17,6 +17,7 @@ from apps.accounts.models import (
     APIToken,
     AuditEntry,
     IssuedSecret,
+    LangfuseKeys,
     Membership,
     ShareToken,
     SystemSetting,
@@ -146,6 +147,19 @@ class TenantModelAdmin(Audited):
                 self.message_user(request, f"The model {row} does not answer. {problem}", messages.ERROR)
             else:
                 self.message_user(request, f"The model {row} answers.")
+
+
+@admin.register(LangfuseKeys)
+class LangfuseKeysAdmin(ReadOnly, Audited):
+    """Set over the API, which tries them. Here they can be seen, but for the secret one, and removed."""
+
+    list_display = ("tenant", "host", "public_key", "updated_at")
+    list_select_related = ("tenant",)
+    search_fields = ("tenant__name", "host", "public_key")
+    fields = ("tenant", "host", "public_key", "created_at", "updated_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
 
 
 class IdListField(forms.CharField):

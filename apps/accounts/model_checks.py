@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 
 from apps.accounts.catalogue import CHAT, EMBEDDING, RERANK, TEXT_TO_SPEECH, VISION
-from apps.core.errors import TooManyRequests
+from apps.accounts.throttles import place_to_wait
 from ragflow.engine.errors import ModelError
 from ragflow.engine.http import Endpoint, apost_json
 from ragflow.engine.llm.complete import complete
@@ -20,14 +19,11 @@ from ragflow.engine.registry import Registry, RemoteModel
 from ragflow.engine.types import Message
 
 SECONDS = 15.0
-AT_ONCE = 4  # of a process: each holds one of the threads that serve requests
 
 _PICTURE = (  # a square of one colour, as PNG
     "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKElEQVR42u3NsQkAAAgDsJ7u5/YKByGQPdnJqQgEAoFAIBAIBIIv"
     "QQHoo/xM3BB6yAAAAABJRU5ErkJggg=="
 )
-
-_places = threading.BoundedSemaphore(AT_ONCE)
 
 
 def _registry() -> Registry:
@@ -43,12 +39,8 @@ def check(type_: str, target: RemoteModel) -> None:
     ask = _CHECKS.get(type_)
     if ask is None:
         return
-    if not _places.acquire(blocking=False):
-        raise TooManyRequests(int(SECONDS))
-    try:
+    with place_to_wait(SECONDS):
         async_to_sync(_within_time)(ask, target)
-    finally:
-        _places.release()
 
 
 async def _within_time(ask: Callable[[RemoteModel], Awaitable[None]], target: RemoteModel) -> None:

@@ -229,6 +229,21 @@ class TenantModel(Record):
         return f"{self.name}@{self.provider}"
 
 
+class LangfuseKeys(Record):
+    """The Langfuse project to which a tenant's answers are reported. Only the secret key opens it."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, related_name="langfuse_keys")
+    host = models.CharField(max_length=512)
+    public_key = models.CharField(max_length=255)
+    encrypted_secret_key = models.TextField(editable=False)
+
+    class Meta(Record.Meta):
+        verbose_name = verbose_name_plural = "Langfuse keys"
+
+    def __str__(self) -> str:
+        return self.host
+
+
 class PasswordRecovery(models.Model):
     """How far somebody is who forgot the password of an address, whether it has an account or not."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from apps.accounts.model_schemas import Address
 from apps.core.errors import BadValue, InvalidArgument
 from apps.core.principal import Scope
 from apps.core.validation import storable, validate
@@ -55,6 +56,14 @@ class TenantSettings(BaseModel):
     image_to_text_model: Identifier | None = Field("", alias="img2txt_id")
     text_to_speech_model: Identifier | None = Field(None, alias="tts_id")
     parsers: LongText = Field("", alias="parser_ids")
+
+
+class LangfuseData(BaseModel):
+    """Keys of a project at Langfuse. Empty ones are told apart by the service."""
+
+    host: Address
+    public_key: Annotated[str, StringConstraints(max_length=255), AfterValidator(storable)]
+    secret_key: Annotated[str, StringConstraints(max_length=1024), AfterValidator(storable)]
 
 
 class Invitation(BaseModel):

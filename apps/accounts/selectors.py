@@ -6,8 +6,9 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from apps.accounts.models import APIToken, Membership, ShareToken, Tenant, TenantModel, User
-from apps.core.crypto import digest
+from apps.accounts.langfuse import Langfuse
+from apps.accounts.models import APIToken, LangfuseKeys, Membership, ShareToken, Tenant, TenantModel, User
+from apps.core.crypto import decrypt, digest
 from apps.core.ids import is_id
 from apps.core.principal import Principal
 
@@ -92,7 +93,19 @@ def user_of(principal: Principal) -> User:
 
 
 def tenant_of(principal: Principal) -> Tenant:
-    return Tenant.objects.get(pk=principal.tenant_id)
+    return Tenant.objects.select_related("langfuse_keys").get(pk=principal.tenant_id)
+
+
+def langfuse_keys_of(tenant: Tenant) -> LangfuseKeys | None:
+    """Return where the tenant's answers are reported to. It costs no query if the tenant was read along with it."""
+    return getattr(tenant, "langfuse_keys", None)
+
+
+def langfuse_of(tenant: Tenant) -> Langfuse | None:
+    """The same, ready to be spoken to; None also when the secret key cannot be read any more."""
+    keys = langfuse_keys_of(tenant)
+    secret_key = decrypt(keys.encrypted_secret_key) if keys else None
+    return Langfuse(keys.host, keys.public_key, secret_key) if keys and secret_key else None
 
 
 def tenant_or_none(principal: Principal) -> Tenant | None:

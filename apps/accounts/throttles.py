@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,6 +81,24 @@ def login_attempt(email: str, address: str) -> Iterator[None]:
         yield
     expires_at = datetime.fromtimestamp(time() + KNOWN_SECONDS, UTC)
     RateCounter.objects.update_or_create(key=_known_key(pair), defaults={"expires_at": expires_at})
+
+
+WAITING_AT_ONCE = 4  # of a process: each holds one of the threads that serve requests
+_PLACES = threading.BoundedSemaphore(WAITING_AT_ONCE)
+
+
+@contextmanager
+def place_to_wait(seconds: float) -> Iterator[None]:
+    """Hold one of the few places for requests that wait for a server that a tenant named, at most this long.
+
+    Raises TooManyRequests while all are taken.
+    """
+    if not _PLACES.acquire(blocking=False):
+        raise TooManyRequests(math.ceil(seconds))
+    try:
+        yield
+    finally:
+        _PLACES.release()
 
 
 def is_first_use(text: str, *, seconds: int) -> bool:

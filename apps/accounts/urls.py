@@ -1,9 +1,11 @@
-"""Login, accounts, teams, model providers and tokens."""
+"""Login, accounts, teams, model providers, tokens and Langfuse."""
 
 from django.urls import path
 
 from apps.accounts.views.external_logins import ExternalLoginViewSet
+from apps.accounts.views.langfuse import LangfuseViewSet
 from apps.accounts.views.models import ModelViewSet
+from apps.accounts.views.plugins import PluginViewSet
 from apps.accounts.views.profile import ProfileViewSet
 from apps.accounts.views.recovery import RecoveryViewSet
 from apps.accounts.views.sessions import LoginViewSet, LogoutViewSet
@@ -48,6 +50,11 @@ urlpatterns = [
     path("v1/llm/delete_llm", ModelViewSet.as_view({"post": "delete_llm"})),
     path("v1/llm/enable_llm", ModelViewSet.as_view({"post": "enable_llm"})),
     path("v1/llm/delete_factory", ModelViewSet.as_view({"post": "delete_factory"})),
+    path(
+        "v1/langfuse/api_key",
+        LangfuseViewSet.as_view({"post": "set", "put": "set", "get": "show", "delete": "delete"}),
+    ),
+    path("v1/plugin/llm_tools", PluginViewSet.as_view({"get": "llm_tools"})),
     path("v1/api/new_token", BoundTokenViewSet.as_view({"post": "create"})),
     path("v1/api/token_list", BoundTokenViewSet.as_view({"get": "list"})),
     path("v1/api/rm", RemoveTokensViewSet.as_view({"post": "remove"})),

@@ -7,8 +7,9 @@ from typing import Any
 from django.utils import timezone
 
 from apps.accounts.identity.channels import Channel
+from apps.accounts.langfuse import Project
 from apps.accounts.language_models import default_chat_name, default_embedding_name, registry
-from apps.accounts.models import APIToken, IssuedSecret, Membership, Tenant, User
+from apps.accounts.models import APIToken, IssuedSecret, LangfuseKeys, Membership, Tenant, User
 from apps.core.clock import http_date, milliseconds, timestamps
 from apps.core.crypto import decrypt
 from apps.core.principal import Principal
@@ -110,6 +111,17 @@ def token_to_wire(token: APIToken, principal: Principal) -> dict[str, Any]:
         "token": _shown(token, in_full=in_full),
         "beta": _shown(share_token, in_full=in_full) if share_token else None,
         **timestamps(token.created_at, token.updated_at),
+    }
+
+
+def langfuse_to_wire(keys: LangfuseKeys, *, secret_key: str, project: Project | None = None) -> dict[str, Any]:
+    """Return the keys; of the secret one its end, in the profile that demands it the whole."""
+    return {
+        "tenant_id": keys.tenant_id,
+        "host": keys.host,
+        "public_key": keys.public_key,
+        "secret_key": secret_key if profile().shows_secret_keys else f"…{secret_key[-4:]}",
+        **({"project_id": project.id, "project_name": project.name} if project else {}),
     }
 
 

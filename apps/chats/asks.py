@@ -13,7 +13,7 @@ from typing import Any
 
 from apps.accounts import language_models
 from apps.accounts.models import Tenant
-from apps.accounts.selectors import tenant_of
+from apps.accounts.selectors import langfuse_of, tenant_of
 from apps.chats import selectors
 from apps.chats.filters import read_filter
 from apps.chats.questions import question_of
@@ -84,7 +84,7 @@ def _ask(question: str, datasets: Sequence[KnowledgeBase], settings: SearchSetti
     )
     model = language_models.chat_model_for(tenant, settings.chat_model)
     web = web_search(settings.web_search_key)
-    return OpenTurn(turn=turn, model=model, search=search, web=web)
+    return OpenTurn(turn=turn, model=model, search=search, web=web, langfuse=langfuse_of(tenant))
 
 
 # -- related searches ----------------------------------------------------------------------------------------------

@@ -62,14 +62,14 @@ def all_assistants_of(principal: Principal) -> models.QuerySet[Assistant]:
 
 
 def assistant_of(principal: Principal, assistant_id: str) -> Assistant | None:
-    return assistants_of(principal).filter(pk=assistant_id).select_related("tenant").first()
+    return assistants_of(principal).filter(pk=assistant_id).select_related("tenant__langfuse_keys").first()
 
 
 def assistant_called(principal: Principal, text: str) -> Assistant | None:
     """Return the assistant with this id, or else the one with this name in any letter case."""
     called = models.Q(name_key=name_key(text))
     named = assistants_of(principal).filter(called | models.Q(pk=text) if is_id(text) else called)
-    found = {assistant.pk: assistant for assistant in named.select_related("tenant")}
+    found = {assistant.pk: assistant for assistant in named.select_related("tenant__langfuse_keys")}
     return found.get(text) or next(iter(found.values()), None)
 
 

@@ -17,6 +17,8 @@ from uuid import UUID, uuid4
 from django.utils import timezone
 
 from apps.accounts import language_models
+from apps.accounts.langfuse import Langfuse
+from apps.accounts.selectors import langfuse_of
 from apps.chats import schemas, selectors, services
 from apps.chats.errors import UnknownModel
 from apps.chats.filters import read_filter
@@ -34,6 +36,7 @@ from apps.chats.questions import (
 )
 from apps.chats.search import Search, find_nothing, for_research, search_of, web_search, with_web
 from apps.chats.search_config import WEB_SEARCH_KEY
+from apps.chats.tracing import report
 from apps.chats.watch import Watch
 from apps.chats.wire import reference_of_answer, reference_to_wire, with_key_hint
 from apps.core.errors import BadValue, LookupFailed, NotFound
@@ -78,6 +81,8 @@ class OpenTurn:
     voice: TextToSpeech | None = None
     streams: bool = True  # the answer is read while it is made
     session_id: str = ""
+    chat_id: str = ""
+    langfuse: Langfuse | None = None  # where the turn is reported to
     reads_tables: bool = False  # spreadsheets are asked by SQL first
     message_id: UUID = field(default_factory=uuid4)
 
@@ -217,6 +222,8 @@ def _open(
         voice=_voice(assistant),
         streams=asked.streams,
         session_id=session_id,
+        chat_id=assistant.pk,
+        langfuse=langfuse_of(assistant.tenant),
         reads_tables=True,
     )
 
@@ -275,7 +282,7 @@ def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
 
 async def _answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
     said = _Said()
-    watch, meter = Watch(), start_meter()
+    began, watch, meter = timezone.now(), Watch(), start_meter()
     search = opened.search
     try:
         events = chat(
@@ -294,6 +301,7 @@ async def _answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
                     event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
                     tokens = _cost(opened, event, meter)
                     await _keep(replace(_exchange(opened, event), tokens=tokens, seconds=watch.seconds))
+                    report(opened, event, began)
                 yield event
     except (asyncio.CancelledError, GeneratorExit):
         watch.stop("interrupted")

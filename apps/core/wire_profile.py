@@ -31,6 +31,7 @@ class WireProfile:
     retrieval_candidates: Literal["fused", "text_first"]
     counts_every_added_chunk: bool  # adding a chunk that exists counts again
     keeps_token_copy: bool  # tokens can be listed in full, from an encrypted copy
+    shows_secret_keys: bool  # a stored key of another service is shown in full to who may change it
     ignores_unreadable_wishes: bool  # a new token whose options cannot be read may do whatever its maker may
     tells_unknown_accounts: bool  # a login or a forgotten password answers whether the address has an account
     takes_plain_passwords: bool  # a password that is no ciphertext counts as the password itself
@@ -83,6 +84,7 @@ STANDARD = WireProfile(
     retrieval_candidates="fused",
     counts_every_added_chunk=False,
     keeps_token_copy=False,
+    shows_secret_keys=False,
     ignores_unreadable_wishes=False,
     tells_unknown_accounts=False,
     takes_plain_passwords=True,
@@ -100,6 +102,7 @@ EXACT = WireProfile(
     retrieval_candidates="text_first",
     counts_every_added_chunk=True,
     keeps_token_copy=True,
+    shows_secret_keys=True,
     ignores_unreadable_wishes=True,
     tells_unknown_accounts=True,
     takes_plain_passwords=False,

@@ -41,6 +41,12 @@ AnyModel = Embedder | ChatModel | Reranker | SpeechToText | TextToSpeech
 Model = TypeVar("Model")
 
 
+def must_be_public(url: str, private_hosts: frozenset[str]) -> bool:
+    """Tell whether a tenant's URL has to be a public one. `private_hosts` are those that need not: "host", "host:port", "*"."""
+    parts = urlsplit(url)
+    return {parts.hostname, f"{parts.hostname}:{parts.port}", ANY_HOST}.isdisjoint(private_hosts)
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """What the operator configured. Empty text means: not set."""
@@ -58,6 +64,10 @@ class ModelSettings:
     cache_folder: str = ""  # where `manage.py fetch_model` puts them
     threads: int | None = None  # of one local embedding call; None: all cores
     private_hosts: frozenset[str] = frozenset()  # "host" or "host:port" that tenants may name though private; or "*"
+
+    def is_guarded(self, url: str) -> bool:
+        """Tell whether an address that a tenant named has to be a public one."""
+        return must_be_public(url, self.private_hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +157,7 @@ class Registry:
 
     def is_guarded(self, target: RemoteModel) -> bool:
         """Tell whether the model's address has to be a public one."""
-        if target.trusted:
-            return False
-        parts = urlsplit(target.base_url)
-        named = {parts.hostname, f"{parts.hostname}:{parts.port}", ANY_HOST}
-        return named.isdisjoint(self.settings.private_hosts)
+        return not target.trusted and self.settings.is_guarded(target.base_url)
 
     def _kept(self, kind: Kind, which: str | RemoteModel, build: Callable[[ModelSpec | RemoteModel], Model]) -> Model:
         with self._lock:

@@ -218,6 +218,7 @@ class Answer:
     grounded: bool = True  # False when nothing was retrieved and the configured empty response was given
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by stage
     audio: bytes = b""  # MP3 of its beginning, where the assistant speaks at the end
+    messages: tuple[Message, ...] = ()  # what the model was asked with; none where the answer was not written by it
     from_rows: bool = False  # True: read from spreadsheets by SQL; each passage stands for a row, naming its document
 
 

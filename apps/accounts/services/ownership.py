@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from apps.accounts import audit
-from apps.accounts.models import APIToken, Membership, ShareToken, TenantModel, User
+from apps.accounts.models import APIToken, LangfuseKeys, Membership, ShareToken, TenantModel, User
 from apps.accounts.services.tokens import revoke_share_token, revoke_token
 
 
@@ -15,7 +15,8 @@ def prove_address(*, user: User, by: str) -> None:
 
     Somebody else may have registered the address and waited for its owner to come (pre-hijacking). So everything is
     taken away through which that person could still act or read along: password, logins, tokens, members, invitations
-    that were accepted, and the model providers, which see every question and document. Datasets and chats stay.
+    that were accepted, and the model providers and Langfuse, which see every question and what is found. Datasets and
+    chats stay.
     """
     if not User.objects.filter(pk=user.pk, is_email_proven=False).update(is_email_proven=True):
         return
@@ -38,10 +39,12 @@ def _take_away(user: User) -> dict[str, int]:
         revoke_share_token(token=share_token)
     members, _ = Membership.objects.filter(tenant_id=user.pk).exclude(user=user).delete()
     models, _ = TenantModel.objects.filter(tenant_id=user.pk).delete()
+    langfuse, _ = LangfuseKeys.objects.filter(tenant_id=user.pk).delete()
     joined = Membership.objects.filter(user=user, is_pending=False).exclude(tenant_id=user.pk)
     return {
         "tokens": len(tokens) + len(share_tokens),
         "members": members,
         "models": models,
+        "Langfuse keys": langfuse,
         "invitations to accept again": joined.update(is_pending=True),
     }

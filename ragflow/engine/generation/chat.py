@@ -121,6 +121,7 @@ async def chat(
         usage=usage,
         prompt=prompt.diagnosis if turn.has_sources else "",
         timings=clock.seconds,
+        messages=prompt.messages,
     )
 
 

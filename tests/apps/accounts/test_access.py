@@ -68,6 +68,11 @@ ROUTES: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "v1/system/token_list"): (ADMIN, None),
     ("DELETE", "v1/system/token/<str:token>"): (ADMIN, None),
     ("POST", "v1/system/token/<str:token>/rotate"): (ADMIN, None),
+    ("GET", "v1/plugin/llm_tools"): (READ, None),
+    ("POST", "v1/langfuse/api_key"): (ADMIN, {"host": "", "public_key": "", "secret_key": ""}),
+    ("PUT", "v1/langfuse/api_key"): (ADMIN, {"host": "", "public_key": "", "secret_key": ""}),
+    ("GET", "v1/langfuse/api_key"): (ADMIN, None),
+    ("DELETE", "v1/langfuse/api_key"): (ADMIN, None),
     ("POST", "v1/api/new_token"): (ADMIN, {"dialog_id": "x"}),
     ("GET", "v1/api/token_list"): (ADMIN, None),
     ("POST", "v1/api/rm"): (ADMIN, {"tokens": ["{token}"], "tenant_id": OWNER}),
@@ -194,7 +199,7 @@ def test_a_tenant_is_its_owners(world: World, profile: str, name: str):
 
 def test_the_owner_may_do_everything(world: World, profile: str):
     for (method, route), body in PROTECTED:
-        if route not in {"v1/user/logout", "v1/api/token_list"}:
+        if route not in {"v1/user/logout", "v1/api/token_list", "v1/langfuse/api_key"}:
             assert world.call(world.owner, method, route, body)["code"] == 0, (method, route)
             world.token = create_token(tenant=world.tenant).token
             Membership.objects.filter(user__email="dave@example.org", tenant=world.tenant).delete()

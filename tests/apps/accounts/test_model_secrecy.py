@@ -129,4 +129,5 @@ def test_every_encrypted_column_is_rotated():
         ("APIToken", "encrypted_secret"),
         ("ShareToken", "encrypted_secret"),
         ("TenantModel", "encrypted_key"),
+        ("LangfuseKeys", "encrypted_secret_key"),
     }

@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 
 from apps.accounts.errors import WrongCredentials
-from apps.accounts.models import AuditEntry, Membership, Tenant, TenantModel, User
+from apps.accounts.models import AuditEntry, LangfuseKeys, Membership, Tenant, TenantModel, User
 from apps.accounts.services import sessions
 from apps.accounts.services.sessions import log_in as log_in_by_password
 from apps.accounts.services.tokens import create_share_token
@@ -65,6 +65,7 @@ def test_the_owner_of_the_address_comes_through_a_provider(
         base_url="https://reads.along",
         encrypted_key=encrypt("k"),
     )
+    LangfuseKeys.objects.create(tenant=tenant, host="https://reads.along", public_key="p", encrypted_secret_key="s")
     join(squatter, bob)  # an accomplice in the owner's tenant
     join(ada, squatter)  # and the owner's account in somebody else's
     joined = Membership.objects.filter(user=squatter.user).exclude(tenant=tenant)
@@ -89,6 +90,7 @@ def test_the_owner_of_the_address_comes_through_a_provider(
             "tokens": 3,
             "members": 1,
             "models": 1,
+            "Langfuse keys": 1,
             "invitations to accept again": 1,
         },
     )
