@@ -25,6 +25,9 @@ RERANK_DEPTH = 64
 TEXT_LIMIT = 100_000
 """Text hits that count towards `total`. Only those of the page are ever loaded."""
 
+EMBEDDED_CHARACTERS = 4000
+"""Of a question. Local models take a second for 10 000, in which other questions wait; text search reads all of it."""
+
 ROUNDING = 1e-9
 """A similarity that equals the threshold but for the last bits passes it."""
 
@@ -38,7 +41,7 @@ def retrieve(
     request.validate()
     if _hopeless(request):
         return EMPTY
-    vector = embedder.embed_query(request.question)
+    vector = embedder.embed_query(request.question[:EMBEDDED_CHARACTERS])
     return _answer(store, request, vector, embedder, reranker)
 
 
@@ -49,7 +52,7 @@ async def aretrieve(
     request.validate()
     if _hopeless(request):
         return EMPTY
-    vector = await embedder.aembed_query(request.question)
+    vector = await embedder.aembed_query(request.question[:EMBEDDED_CHARACTERS])
     return await in_thread(_answer, store, request, vector, embedder, reranker)
 
 

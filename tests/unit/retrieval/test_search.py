@@ -14,6 +14,7 @@ from ragflow.engine.docstore.embedded import EmbeddedDocStore
 from ragflow.engine.embedding.hashing import HashingEmbedder
 from ragflow.engine.errors import InvalidQuery, ModelError
 from ragflow.engine.retrieval import RetrievalRequest, aretrieve, retrieve
+from ragflow.engine.retrieval.search import EMBEDDED_CHARACTERS
 from ragflow.engine.types import Chunk, DocumentCount, Matrix, Retrieval, Vector
 from tests.unit.docstore.conformance import make
 
@@ -21,18 +22,22 @@ ASK = RetrievalRequest(dataset_ids=("data",), question="chunk", similarity_thres
 
 
 class FixedEmbedder:
-    """Gives every question the same vector and counts how often it was asked."""
+    """Gives every question the same vector and remembers what it was asked."""
 
     name, dimension, default_vector_weight = "fixed", 2, 0.3
 
     def __init__(self, vector: Sequence[float] = (1.0, 0.0)) -> None:
-        self._vector, self.calls = np.array(vector, np.float32), 0
+        self._vector, self.asked = np.array(vector, np.float32), list[str]()
+
+    @property
+    def calls(self) -> int:
+        return len(self.asked)
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         return np.stack([self._vector] * len(texts))
 
     def embed_query(self, text: str) -> Vector:
-        self.calls += 1
+        self.asked.append(text)
         return self._vector
 
     async def aembed_query(self, text: str) -> Vector:
@@ -159,6 +164,14 @@ class TestRequests:
         request = replace(ASK, **changes)  # type: ignore[arg-type]
         assert retrieve(store, request, embedder=embedder) == await aretrieve(store, request, embedder=embedder)
         assert retrieve(store, request, embedder=embedder).total == embedder.calls == 0
+
+    async def test_a_long_question_is_embedded_in_part_and_searched_whole(self, store: EmbeddedDocStore) -> None:
+        put(store, make("aileron"), vector=(0.0, 1.0))
+        embedder = FixedEmbedder()
+        request = replace(ASK, question="x" * 10_000 + " aileron", similarity_threshold=0.1)
+        found = retrieve(store, request, embedder=embedder), await aretrieve(store, request, embedder=embedder)
+        assert [contents(retrieval) for retrieval in found] == [["aileron"]] * 2
+        assert [len(text) for text in embedder.asked] == [EMBEDDED_CHARACTERS] * 2
 
     def test_extra_terms_are_searched_as_text(self, store: EmbeddedDocStore) -> None:
         put(store, make("aileron"), vector=(0.0, 1.0))
