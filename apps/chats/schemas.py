@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.chats.prompt_config import COLUMNS, column_value, read_llm, read_prompt
@@ -36,6 +36,7 @@ class AssistantData:
     options: dict[str, Any] | None = None
     dataset_ids: list[Any] | None = None
     names_tenant: bool = False
+    unrecognized: str = ""  # a key that an update does not know; the contract looks at it last
 
 
 def create_assistant(body: Mapping[str, Any]) -> AssistantData:
@@ -44,14 +45,13 @@ def create_assistant(body: Mapping[str, Any]) -> AssistantData:
 
 
 def update_assistant(body: Mapping[str, Any]) -> AssistantData:
-    """Read the body of an update. No datasets may be null here.
+    """Read the body of an update. No datasets may be null here, and an empty `prompt` or `llm` is no known key.
 
-    Raises BadValue for keys that are unknown and for an empty `prompt` or `llm`.
+    Raises BadValue.
     """
-    for key in body:
-        if key not in _UPDATABLE or (key in {"prompt", "llm"} and not body[key]):
-            raise unrecognized(key)
-    return _assistant({**body, "dataset_ids": body["dataset_ids"] or []} if "dataset_ids" in body else body)
+    data = _assistant({**body, "dataset_ids": body["dataset_ids"] or []} if "dataset_ids" in body else body)
+    unknown = (key for key in body if key not in _UPDATABLE or (key in {"prompt", "llm"} and not body[key]))
+    return replace(data, unrecognized=next(unknown, ""))
 
 
 def _assistant(body: Mapping[str, Any]) -> AssistantData:

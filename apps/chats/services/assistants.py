@@ -14,7 +14,7 @@ from apps.accounts.models import Tenant
 from apps.accounts.selectors import tenant_of
 from apps.chats.models import Assistant, AssistantDataset, default_generation_options
 from apps.chats.prompt_config import check_variables, completed
-from apps.chats.schemas import AssistantData
+from apps.chats.schemas import AssistantData, unrecognized
 from apps.chats.selectors import assistants_of
 from apps.chats.services.deleting import Deletion, delete_named
 from apps.core.errors import Conflict, DataError, NotFound
@@ -83,6 +83,8 @@ def update_assistant(*, principal: Principal, assistant: Assistant, data: Assist
         _check_name(others, data.columns["name"], "Duplicated chat name in updating chat.")
     config = completed({**assistant.prompt_config, **data.prompt_config}, default_system=default_system_prompt())
     check_variables(config)
+    if data.unrecognized:
+        raise unrecognized(data.unrecognized)
     assistant.prompt_config = config
     assistant.generation_options = {**assistant.generation_options, **(data.options or {})}
     assistant.chat_model = data.model_name or assistant.chat_model

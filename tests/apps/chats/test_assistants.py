@@ -337,6 +337,20 @@ def test_what_cannot_be_updated_is_refused_in_words(api, chat, create_chat, prof
     assert Assistant.objects.get(pk=chat).updated_at == before.updated_at
 
 
+@pytest.mark.parametrize("also", [{"prompt": {}}, {"llm": None}, {"colour": 1}])
+@pytest.mark.parametrize(
+    ("body", "message", "status"),
+    [
+        ({"dataset_ids": ["nowhere"]}, "You don't own the dataset nowhere", 404),
+        ({"name": ""}, "`name` cannot be empty.", 400),
+        ({"name": "taken"}, "Duplicated chat name in updating chat.", 409),
+    ],
+)
+def test_unknown_keys_are_looked_at_last(api, chat, create_chat, profile, body, message, status, also):
+    create_chat("taken")
+    refused(update(api, chat, also | body), profile, message, status=status)
+
+
 @pytest.mark.parametrize(
     "body", [{"prompt": {}}, {"prompt": None}, {"llm": {}}, {"llm": None}, {"colour": 1}, {"status": "0"}]
 )
