@@ -10,13 +10,6 @@ from apps.core.errors import BadValue, DataError, InvalidArgument
 from apps.documents.metadata.condition import Condition, read_condition
 from ragflow.engine.types import Message
 
-# Keys of a completion that are no values of prompt variables.
-_OWN_KEYS = frozenset(
-    {
-        "question", "stream", "session_id", "user_id", "name", "metadata_condition", "quote", "doc_ids", "reasoning",
-        "kb_ids",
-    }
-)  # fmt: skip
 _DROPPED_ROLES = frozenset({"system", "developer", "tool", "function"})
 
 
@@ -30,7 +23,7 @@ class Asked:
     history: Sequence[Message] = ()
     document_ids: tuple[str, ...] | None = None  # None: no restriction
     dataset_ids: tuple[str, ...] = ()  # beside the assistant's own
-    values: Mapping[str, Any] = field(default_factory=dict)  # of prompt variables
+    values: Mapping[str, Any] = field(default_factory=dict)  # of prompt variables, among others
     research: bool = False  # search again for what is missing
 
 
@@ -59,7 +52,7 @@ def read_completion(body: Mapping[str, Any], history: Sequence[Message]) -> Aske
         history=without_opener(history),
         document_ids=_document_ids(body.get("doc_ids")),
         dataset_ids=further_datasets(body),
-        values={key: value for key, value in body.items() if key not in _OWN_KEYS},
+        values=body,
         research=bool(body.get("reasoning")),
     )
 

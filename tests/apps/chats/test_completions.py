@@ -229,6 +229,15 @@ def test_the_model_gets_knowledge_metadata_variables_and_options(
     assert request["model"] == "scripted"
 
 
+def test_any_key_of_a_request_may_be_a_variable(asgi, create_chat, new_session, provider, dataset):
+    variables = [{"key": key, "optional": False} for key in ("knowledge", "user_id")]
+    prompt = {"prompt": "{name} ({user_id}): {knowledge}", "variables": variables}
+    chat = create_chat("with model", dataset_ids=[dataset], prompt=prompt)["id"]
+    body = {"question": QUESTION, "session_id": new_session(chat), "stream": False, "name": "Nora", "user_id": "n7"}
+    asgi.ask(f"/api/v1/chats/{chat}/completions", body)
+    assert sent(provider)["messages"][0]["content"].startswith("Nora (n7): ")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_missing_variable_is_named(asgi, create_chat, new_session, dataset, stream, profile):
     prompt = {"prompt": "Be {tone}. {knowledge}", "variables": [{"key": "tone", "optional": False}]}
