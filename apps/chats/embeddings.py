@@ -18,6 +18,7 @@ from ragflow.engine.types import Matrix
 
 MOST_TEXTS = 2048
 MOST_TOKENS = 300_000  # of one request, all texts together
+LONGEST_TEXT = 8191  # tokens; a provider would refuse more, and to cut it would be to embed another text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,14 @@ def _embedder(principal: Principal, model: Any) -> Embedder:
     """Return the tenant's default model by its name, with or without the provider, or another that it may use."""
     tenant = tenant_of(principal)
     default = language_models.default_embedding_name(tenant)
+    unknown = UnknownModel(model, f"The embedding model of this tenant is '{default}'.")
     if not isinstance(model, str) or not model:
-        raise UnknownModel(model)
+        raise unknown
     name = default if model == ModelSpec.parse(default).model else model
     try:
         language_models.require_embedding_model(name, tenant)
     except InvalidArgument:
-        raise UnknownModel(model, f"The embedding model of this tenant is '{default}'.") from None
+        raise unknown from None
     return language_models.embedder_for(name, tenant.pk)
 
 
@@ -90,7 +92,11 @@ def _is_token(item: Any) -> bool:
 
 def embedded(request: EmbeddingRequest) -> Embedded:
     """Embed the texts. Blocking. Raises ModelError and InvalidArgument."""
-    tokens = sum(count_tokens(text) for text in request.texts)
+    sizes = [count_tokens(text) for text in request.texts]
+    for number, size in enumerate(sizes):
+        if size > LONGEST_TEXT:
+            raise InvalidArgument(f"`input[{number}]` has {size} tokens; a text may have {LONGEST_TEXT}.")
+    tokens = sum(sizes)
     if tokens > MOST_TOKENS:
         raise InvalidArgument(f"`input` has {tokens} tokens; one request may have {MOST_TOKENS}.")
     _check_dimensions(request, request.embedder.dimension)
