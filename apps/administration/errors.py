@@ -12,7 +12,7 @@ class AdminError(errors.RagflowError):
     key, status = "admin_refused", 400
     data = None
 
-    def __init__(self, code: int, message: str, *, reference: str | None = None) -> None:
+    def __init__(self, code: int, message: str, *, reference: str | Exception | None = None) -> None:
         super().__init__(message, reference=reference)
         self.code = code
 

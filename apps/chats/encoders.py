@@ -12,7 +12,7 @@ from time import time
 from typing import Any
 
 from apps.chats.wire import passages_of_answer, reference_of_answer, reference_to_wire, with_key_hint, with_thoughts
-from apps.core.errors import answer_to
+from apps.core.errors import text_in_stream
 from apps.core.sse import DONE, frame
 from ragflow.engine.errors import EngineError, ModelError
 from ragflow.engine.tokens import count_tokens
@@ -25,7 +25,7 @@ def error_text(exc: Exception) -> str:
     """Return what an answer says about a failure: the provider's kind of failure and a sentence, or a sentence."""
     if isinstance(exc, ModelError):
         return with_key_hint(f"{exc.code} - {exc}")
-    return str(answer_to(exc).body["message"])
+    return text_in_stream(exc)
 
 
 async def answer_of(events: Events) -> Answer:
@@ -307,7 +307,8 @@ class OpenAICompletion:
     def failure(self, exc: Exception) -> list[bytes]:
         """Return the last frames of a stream that failed."""
         error = self._chunk({"content": f"**ERROR**: {error_text(exc)}", "reasoning_content": None})
-        return [error, self._chunk({"content": None, "reasoning_content": None}, finish_reason="stop"), DONE]
+        nothing = {"content": None, "reasoning_content": None}
+        return [error, self._chunk(nothing, finish_reason="stop", usage=_usage(Usage())), DONE]
 
     def _chunk(
         self, delta: dict[str, Any], *, finish_reason: str | None = None, usage: dict[str, int] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,8 +41,9 @@ ABSENT: Final = Absent()
 class RagflowError(Exception):
     """Base of all errors that a caller is told about.
 
-    `reference` is the text that the reference server sends where it differs from ours; `data` replaces that of the
-    class (some endpoints of the contract say `"data": false` beside the same error).
+    `reference` is what the reference server sends where it differs from ours: a text, or the Python exception that it
+    fails with. `data` replaces that of the class (some endpoints of the contract say `"data": false` beside the same
+    error).
     """
 
     key = "data_error"
@@ -51,7 +52,7 @@ class RagflowError(Exception):
     data: Any = ABSENT
     headers: Mapping[str, str] = {}
 
-    def __init__(self, message: str, *, reference: str | None = None, data: Any = ABSENT) -> None:
+    def __init__(self, message: str, *, reference: str | Exception | None = None, data: Any = ABSENT) -> None:
         super().__init__(message)
         self.message = message
         self.reference = reference
@@ -87,7 +88,7 @@ class LookupFailed(NotFound):
     data = None
 
     def __init__(self, message: str, exception: type[Exception] = LookupError) -> None:
-        super().__init__(message, reference=repr(exception(message)))
+        super().__init__(message, reference=exception(message))
 
 
 class ChunkNotFound(NotFound):
@@ -227,11 +228,22 @@ def answer_to(exc: BaseException) -> Answer:
         return _unexpected(exc)
     policy = profile()
     status, code = policy.outcome(error.key, error.status, error.code)
-    text = error.reference if policy.shows_reference_text and error.reference else error.message
-    body: dict[str, Any] = {"code": code, "message": text}
+    body: dict[str, Any] = {"code": code, "message": _text_of(error, repr)}
     if error.data is not ABSENT:
         body["data"] = error.data
     return Answer(status, body, error.headers)
+
+
+def text_in_stream(exc: BaseException) -> str:
+    """Return what a stream says of any exception. The reference tells its exceptions there without their class."""
+    error = _deliberate(exc)
+    return str(answer_to(exc).body["message"]) if error is None else _text_of(error, str)
+
+
+def _text_of(error: RagflowError, told: Callable[[Exception], str]) -> str:
+    if not (profile().shows_reference_text and error.reference):
+        return error.message
+    return error.reference if isinstance(error.reference, str) else told(error.reference)
 
 
 def _deliberate(exc: BaseException) -> RagflowError | None:
@@ -264,11 +276,11 @@ def _deliberate(exc: BaseException) -> RagflowError | None:
 
 def _from_engine(exc: engine.EngineError) -> RagflowError:
     if isinstance(exc, engine.InvalidQuery):
-        return BadValue(str(exc), reference=f"ValueError({str(exc)!r})")
+        return BadValue(str(exc), reference=ValueError(str(exc)))
     if isinstance(exc, engine.MissingParameter):
-        return BadValue(str(exc), reference=f"KeyError({f'Miss parameter: {exc.key}'!r})")
+        return BadValue(str(exc), reference=KeyError(f"Miss parameter: {exc.key}"))
     if isinstance(exc, engine.ModelNotFound):
-        return ModelUnavailable(str(exc), reference=f"LookupError({str(exc)!r})")
+        return ModelUnavailable(str(exc), reference=LookupError(str(exc)))
     if isinstance(exc, engine.ModelError):
         unavailable = Unavailable(str(exc))
         if exc.retry_after is not None:

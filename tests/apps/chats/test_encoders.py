@@ -228,8 +228,9 @@ def test_a_failing_provider_ends_the_stream_in_words(before):
 
 def test_a_missing_value_is_told_in_the_stream(profile):
     frames = ragflow([MissingParameter("topic")])
-    assert "topic" in frames[0]["message"]
-    assert ("Miss parameter: topic" in frames[0]["message"]) == (profile == "exact")
+    text = "'Miss parameter: topic'" if profile == "exact" else frames[0]["message"]
+    assert frames[0] == {"code": 500, "message": text, "data": {"answer": f"**ERROR**: {text}", "reference": []}}
+    assert "topic" in text
 
 
 def test_what_is_unexpected_is_not_shown(settings, caplog):
@@ -350,13 +351,10 @@ def test_openai_failure_is_raised_for_the_view_or_told_as_an_answer():
     with pytest.raises(ModelError):
         openai_frames([Retrieved(FOUND), FAILURE])
     told = chunk("**ERROR**: RATE_LIMIT_EXCEEDED - The provider is busy.")
-    assert openai_frames([Delta("Half "), FAILURE], failure_is_answer=True) == [
-        chunk("Half "),
-        told,
-        chunk(finish_reason="stop"),
-        "[DONE]",
-    ]
-    assert [payload(frame) for frame in openai().failure(FAILURE)] == [told, chunk(finish_reason="stop"), "[DONE]"]
+    last = chunk(finish_reason="stop", usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
+    failed = openai_frames([Delta("Half "), FAILURE], failure_is_answer=True)
+    assert failed == [chunk("Half "), told, last, "[DONE]"]
+    assert [payload(frame) for frame in openai().failure(FAILURE)] == [told, last, "[DONE]"]
 
 
 def test_one_openai_completion():
