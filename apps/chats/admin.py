@@ -19,12 +19,22 @@ class AssistantDatasetInline(admin.TabularInline):
     raw_id_fields = ("dataset",)
 
 
+class LiveFilter(admin.SimpleListFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("live", "live"), ("deleted", "deleted")]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Assistant]) -> models.QuerySet[Assistant]:
+        return queryset.filter(deleted_at__isnull=self.value() == "live") if self.value() else queryset
+
+
 @admin.register(Assistant)
 class AssistantAdmin(Audited):
     audited_as = "chat"
     list_display = ("name", "tenant", "chat_model", "sessions_count", "is_live", "created_at")
     list_select_related = ("tenant",)
-    list_filter = (("deleted_at", admin.EmptyFieldListFilter), ("tenant", ChosenFilter))
+    list_filter = (LiveFilter, ("tenant", ChosenFilter))
     search_fields = ("name", "id", "tenant__name")
     readonly_fields = ("id", "tenant", "deleted_at", "created_at", "updated_at")
     inlines = (AssistantDatasetInline,)

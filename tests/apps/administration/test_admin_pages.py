@@ -18,16 +18,19 @@ from apps.accounts.models import APIToken, AuditEntry, Membership, ShareToken, T
 from apps.accounts.services.tokens import create_share_token
 from apps.administration import selectors
 from apps.administration.admin import ChangeUserForm
-from apps.chats.models import Assistant, SearchApp
+from apps.chats.models import Assistant, SearchApp, Session
 from apps.core.crypto import encrypt
 from apps.datasets.models import KnowledgeBase
-from apps.documents.models import Document, File, IngestTask
+from apps.documents.models import Document, File, IngestTask, Reembedding
 from tests.apps.conftest import API
 from tests.apps.documents.files import Files
 
 pytestmark = pytest.mark.django_db
 
-LISTS = [User, Tenant, Membership, APIToken, ShareToken, TenantModel, AuditEntry, KnowledgeBase, Document, IngestTask]
+LISTS = [
+    *(User, Tenant, Membership, APIToken, ShareToken, TenantModel, AuditEntry, KnowledgeBase, Document, IngestTask),
+    *(Reembedding, File, Assistant, Session, SearchApp),
+]
 
 NO_MEMBERS = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
@@ -161,6 +164,11 @@ class TestLists:
             Membership.objects.create(tenant=api.tenant, user=browser.user, invited_by=browser.user)
             TenantModel.objects.create(tenant=api.tenant, provider="OpenAI", name="m", type="chat")
             create_share_token(tenant=api.tenant)
+            assistant = Assistant.objects.create(tenant=api.tenant, name="chat", chat_model="m")
+            Session.objects.create(assistant=assistant)
+            SearchApp.objects.create(tenant=api.tenant, name="search")
+            Files(api).put("a.txt")
+            Reembedding.objects.create(dataset=api.tenant.datasets.get(), embedding_model="m", old_space=0, space=1)
             APIToken.objects.filter(tenant=api.tenant).update(name="named")
 
         def queries() -> int:
@@ -184,6 +192,13 @@ class TestLists:
         page = browser.text(path_of(model), f"?tenant__id__exact={api.tenant.pk}")
         (filters,) = re.findall(r"<summary> By tenant </summary>.*?</ul>", page)
         assert re.findall(r"<a[^>]*>([^<]*)</a>", filters) == ["All", str(api.tenant)]
+
+    def test_deleted_assistants_can_be_left_out(self, browser, tenant):
+        Assistant.objects.create(tenant=tenant, name="used daily", chat_model="m")
+        Assistant.objects.create(tenant=tenant, name="long gone", chat_model="m", deleted_at="2026-01-01T00:00Z")
+        for query, shown in (("", {"used daily", "long gone"}), ("live", {"used daily"}), ("deleted", {"long gone"})):
+            page = browser.text(path_of(Assistant), f"?state={query}" if query else "")
+            assert {name for name in ("used daily", "long gone") if name in page} == shown
 
     def test_a_tenant_is_known_by_its_owner(self, browser, api: API, other: API, tenant):
         owner = User.objects.get(pk=tenant.pk)
