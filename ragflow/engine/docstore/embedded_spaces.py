@@ -53,10 +53,10 @@ def ready_dataset(connection: sqlite3.Connection, dataset_id: str, space: int, d
         """,
         (clean(dataset_id), 0 if space else dimension),
     )
-    if space:
+    if space:  # A new one begins with a change: it may have been searched before it existed.
         connection.execute(
             """
-            INSERT INTO space (dataset_no, number, dimension) SELECT no, ?, ? FROM dataset WHERE id = ?
+            INSERT INTO space (dataset_no, number, dimension, changed) SELECT no, ?, ?, 1 FROM dataset WHERE id = ?
             ON CONFLICT (dataset_no, number) DO UPDATE SET dimension = excluded.dimension, changed = changed + 1
             WHERE dimension <> excluded.dimension
                 AND NOT EXISTS (SELECT 1 FROM dataset WHERE no = dataset_no AND chunks > 0)

@@ -212,6 +212,17 @@ def test_a_dataset_without_chunks(api, dataset, row, parsed, found, store):
     assert_embedded(store, row)
 
 
+def test_another_model_for_a_dataset_that_was_emptied(api, base, dataset, row, parsed, found, store):
+    embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
+    document = parsed()
+    assert api.call("DELETE", f"{base}/documents", {"ids": [document]})["code"] == 0
+    assert api.call("PUT", base, {"embedding_model": HASHING})["code"] == 0
+    assert found() == set()
+    parsed("lines.txt", LINES)
+    assert found()
+    assert_embedded(store, row)
+
+
 def test_rows_of_spreadsheets_stay(api, base, dataset, row, parsed, store):
     api.call("PUT", base, {"chunk_method": "table"})
     document = parsed("prices.csv", b"name,price\napple,3\npear,4\n")

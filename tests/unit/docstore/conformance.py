@@ -605,6 +605,13 @@ class DocStoreConformance:
         store.upsert([make("first", dataset="fresh")], units(1, 4), space=3)
         assert found(store, "", unit(0, 4), dataset_ids=("fresh",), spaces={"fresh": 3}) == {"first"}
 
+    def test_a_space_that_was_searched_before_its_first_chunk(self, store: DocStore) -> None:
+        store.upsert([make("old")], units(1), space=1)
+        store.delete_chunks("data", "doc", [make("old").id])
+        assert found(store, "", unit(0), spaces={"data": 2}) == set()
+        store.upsert([make("new")], units(1), space=2)
+        assert found(store, "", unit(0), spaces={"data": 2}) == {"new"}
+
     def test_a_dropped_space_is_gone_and_the_others_stay(self, store: DocStore) -> None:
         put(store, *(make(f"text {n}") for n in range(450)))
         ask(store, "", unit(0))
