@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_it_is_as_recorded(document: dict[str, Any]) -> None:
 
 def test_both_halves_are_described(document: dict[str, Any]) -> None:
     routed = {
-        f"/{route}".replace("<str:", "{").replace("<", "{").replace(">", "}")
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", f"/{route}")
         for route, _pattern in _routes(get_resolver().url_patterns)
         if route.startswith(("api/v1/", "v1/"))
     }
