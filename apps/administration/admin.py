@@ -35,7 +35,7 @@ from apps.core.admin import (
 )
 from apps.core.errors import RagflowError
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.services import hide_datasets, purge_dataset
+from apps.datasets.services import hide_datasets, remove_hidden
 from apps.documents.models import Document
 from apps.documents.services.verifying import miscounted_in
 from ragflow.engine.errors import EngineError
@@ -396,5 +396,4 @@ class DatasetAdmin(Audited):
 
     def _delete(self, datasets: list[KnowledgeBase]) -> None:
         hide_datasets(datasets)
-        for dataset in datasets:
-            purge_dataset(dataset)
+        remove_hidden(datasets)

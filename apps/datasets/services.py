@@ -16,6 +16,7 @@ from apps.core.errors import Conflict, DataError, InvalidArgument, LacksPermissi
 from apps.core.many import among
 from apps.core.names import insert_with_free_name, name_key
 from apps.core.principal import Principal
+from apps.core.queue import enqueue
 from apps.datasets import parser_config
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _SLICE = 1000
 _ABANDONED_AFTER = timedelta(minutes=1)
+PURGE = "apps.documents.tasks.purge_dataset"
 _DIRECT = ("name", "avatar", "description", "permission", "chunk_method", "pipeline_id", "pagerank")
 
 _MODEL_FIELDS = ("embedding_model", "vector_space", "newest_space")
@@ -145,13 +147,31 @@ def delete_datasets(*, principal: Principal, ids: Sequence[str] | None) -> None:
             raise LacksPermission(f"User '{principal.tenant_id}' lacks permission for datasets: '{shown}'")
         hide_datasets(datasets)
         audit.record("delete", "dataset", ids=[dataset.pk for dataset in datasets], tenant_id=principal.tenant_id)
-    for dataset in datasets:
-        purge_dataset(dataset)
+    remove_hidden(datasets)
 
 
 def hide_datasets(datasets: Sequence[KnowledgeBase]) -> None:
-    """Make datasets invisible and their names free. `purge_dataset` then removes what they hold."""
+    """Make datasets invisible and their names free. `remove_hidden` then removes what they hold."""
     KnowledgeBase.objects.filter(pk__in=[dataset.pk for dataset in datasets]).update(deleted_at=timezone.now())
+
+
+def remove_hidden(datasets: Sequence[KnowledgeBase]) -> None:
+    """Delete the documents of hidden datasets now, and have a worker remove their chunks, which may take a while."""
+    for dataset in datasets:
+        _delete_documents(dataset)
+        enqueue(PURGE, dataset.pk)
+
+
+def _delete_documents(dataset: KnowledgeBase) -> None:
+    documents = dataset.documents
+    while ids := list(documents.values_list("pk", flat=True)[:_SLICE]):
+        documents.filter(pk__in=ids).delete()
+
+
+def purge(dataset_id: str) -> None:
+    """Do what `remove_hidden` left to a worker."""
+    for dataset in KnowledgeBase.objects.filter(pk=dataset_id, deleted_at__isnull=False):
+        purge_dataset(dataset)
 
 
 def purge_dataset(dataset: KnowledgeBase) -> None:
@@ -160,9 +180,7 @@ def purge_dataset(dataset: KnowledgeBase) -> None:
     The documents go first, and with them the tasks that a worker needs to write chunks: nothing comes back after that.
     What a failing store keeps is logged; the row stays hidden until `purge_hidden` succeeds.
     """
-    documents = dataset.documents
-    while ids := list(documents.values_list("pk", flat=True)[:_SLICE]):
-        documents.filter(pk__in=ids).delete()
+    _delete_documents(dataset)
     try:
         doc_store().delete_dataset(dataset.pk)
         _delete_files(dataset.pk)

@@ -22,6 +22,12 @@ def reembed_dataset(task_id: str) -> None:
 
 
 @shared_task
+def purge_dataset(dataset_id: str) -> None:
+    """Remove what a deleted dataset holds."""
+    datasets.purge(dataset_id)
+
+
+@shared_task
 def sweep() -> None:
     """Look for forgotten work: tasks whose worker died or whose message was lost, and interrupted deletions."""
     parsing.ring_again()

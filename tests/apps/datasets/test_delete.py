@@ -9,6 +9,7 @@ from django.core.files.storage import default_storage
 
 from apps.datasets import services
 from apps.datasets.models import KnowledgeBase
+from apps.documents import tasks
 from apps.documents.models import Document, IngestTask
 from ragflow.engine.errors import StoreError
 
@@ -26,15 +27,20 @@ def filled(api, run_tasks):
     return dataset
 
 
-def test_nothing_is_left(api, filled, store, run_tasks):
+def test_nothing_is_left(api, filled, store, run_tasks, monkeypatch):
+    rung = []
+    monkeypatch.setattr(services, "enqueue", lambda *message: rung.append(message))
     assert store.count(filled["id"]).chunks == 1
     kept = api.create_dataset("kept")
     assert api.call("DELETE", PATH, {"ids": [filled["id"]]}) == {"code": 0, "status": 200}
     assert [row["id"] for row in api.call("GET", PATH)["data"]] == [kept["id"]]
     assert run_tasks() == 0
-    assert store.count(filled["id"]).chunks == 0
     assert not Document.objects.exists()
     assert not IngestTask.objects.exists()
+    assert rung == [(services.PURGE, filled["id"])]
+    tasks.purge_dataset(filled["id"])
+    tasks.purge_dataset(kept["id"])  # it was not deleted
+    assert store.count(filled["id"]).chunks == 0
     assert KnowledgeBase.objects.count() == 1
     assert not default_storage.exists(filled["id"])
 
@@ -84,13 +90,16 @@ def test_ids_are_required(api, profile):
         )
 
 
-def test_what_a_failing_store_keeps_is_out_of_sight_and_removed_later(api, filled, store, monkeypatch, caplog):
+def test_what_a_failing_store_keeps_is_out_of_sight_and_removed_later(
+    api, filled, store, purge_deleted, monkeypatch, caplog
+):
     def fail(dataset_id):
         raise StoreError("The index is away.")
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "delete_dataset", fail)
         assert api.call("DELETE", PATH, {"ids": [filled["id"]]})["code"] == 0
+        purge_deleted()
     assert api.call("GET", PATH)["data"] == []
     assert store.count(filled["id"]).chunks == 1
     assert "could not be removed yet" in caplog.text

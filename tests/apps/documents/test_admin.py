@@ -91,11 +91,12 @@ def test_deleting_documents_goes_all_the_way(admin, dataset, parsed, store, coun
     assert not any(default_storage.exists(location) for location in locations)
 
 
-def test_deleting_datasets_goes_all_the_way(admin, api, parsed, dataset, store):
+def test_deleting_datasets_goes_all_the_way(admin, api, parsed, dataset, store, purge_deleted):
     parsed()
     act(admin, KnowledgeBase, "delete_selected", dataset["id"])
     other = api.create_dataset()["id"]
     admin.post(reverse("admin:datasets_knowledgebase_delete", args=[other]), {"post": "yes"})
+    purge_deleted()
     assert store.count(dataset["id"]).chunks == 0
     assert not KnowledgeBase.objects.exists()
     assert not Document.objects.exists()

@@ -294,9 +294,16 @@ def test_nothing_of_a_document_that_is_deleted_while_it_is_parsed_comes_back(
     assert not IngestTask.objects.exists()
 
 
-def test_nothing_of_a_dataset_that_is_deleted_meanwhile_comes_back(api, queue, slices, pieces, store, dataset):
+def test_nothing_of_a_dataset_that_is_deleted_meanwhile_comes_back(
+    api, queue, slices, pieces, store, dataset, purge_deleted
+):
     task = queue("long.txt", LONG)
-    slices[3] = lambda: api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"]]})
+
+    def delete() -> None:
+        api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"]]})
+        purge_deleted()
+
+    slices[3] = delete
     ingest.run(task.pk)
     assert store.count(dataset["id"]).chunks == 0
     assert not Document.objects.exists()

@@ -305,8 +305,12 @@ def test_cancelling(api, dataset, row, filled, small, found, store, monkeypatch,
     assert model_of(api, dataset) == NAME
 
 
-def test_deleting_the_dataset_meanwhile(api, base, dataset, row, filled, small, store, monkeypatch):
-    on_slice(monkeypatch, 2, lambda: api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"]]}))
+def test_deleting_the_dataset_meanwhile(api, base, dataset, row, filled, small, store, purge_deleted, monkeypatch):
+    def delete() -> None:
+        api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"]]})
+        purge_deleted()
+
+    on_slice(monkeypatch, 2, delete)
     embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
     assert store.count(dataset["id"]).chunks == 0
     assert not Reembedding.objects.exists()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.files.storage import FileSystemStorage, Storage, default_storage
 
+from apps.datasets.models import KnowledgeBase
+
 
 class RemoteStorage(Storage):
     """Keeps files in a folder, and does not say where."""
@@ -33,12 +35,13 @@ def test_from_upload_to_deletion(api, base, dataset, parsed, document_of, store)
     assert not default_storage.exists(location)
 
 
-def test_deleting_a_dataset(api, dataset, upload):
+def test_deleting_a_dataset(api, dataset, upload, purge_deleted):
     upload("a.txt", "b.txt")
-    assert api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"]]})["code"] == 0
-    assert not default_storage.exists(dataset["id"])
     empty = api.create_dataset()["id"]
-    assert api.call("DELETE", "/api/v1/datasets", {"ids": [empty]})["code"] == 0
+    assert api.call("DELETE", "/api/v1/datasets", {"ids": [dataset["id"], empty]})["code"] == 0
+    purge_deleted()
+    assert not default_storage.exists(dataset["id"])
+    assert not KnowledgeBase.objects.exists()
 
 
 def test_a_missing_file(api, base, parsed, upload, document_of, run_tasks):
