@@ -269,7 +269,7 @@ def delete_whole(client: Client, dataset: str) -> None:
 
     client.call("DELETE", "/datasets", {"ids": [dataset]})
     while KnowledgeBase.objects.filter(pk=dataset).exists():
-        time.sleep(0.02)
+        time.sleep(0.25)  # seldom: this process lists meanwhile
 
 
 @contextmanager

@@ -55,6 +55,8 @@ SLICE = 200
 
 REST = 3
 """How many times as long as it computed a bulk deletion rests after a slice: requests beside it need the cores."""
+LONG_REST = 12
+"""The same where somebody seldom waits: the chunks of a dataset that is gone, the vectors of a space that is unused."""
 
 SQLITE_MAX = 2**63 - 1
 
@@ -226,7 +228,7 @@ class EmbeddedDocStore:
             if len(rows) < SLICE:
                 self._cache.drop(dataset.no)
                 return deleted
-            _rest_since(began)
+            _rest_since(began, LONG_REST)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -339,7 +341,7 @@ class EmbeddedDocStore:
             began = time.thread_time()
             with self._file.write() as connection:
                 after = spaces_of.drop_vectors(connection, dataset, after=after, limit=SLICE)
-            _rest_since(began)
+            _rest_since(began, LONG_REST)
 
     # -- the whole store -------------------------------------------------------------------------------------------
 
@@ -377,6 +379,6 @@ class EmbeddedDocStore:
         self._cache.clear()
 
 
-def _rest_since(began: float) -> None:
-    """Sleep in proportion to what this thread computed since this `time.thread_time`."""
-    time.sleep(REST * (time.thread_time() - began))
+def _rest_since(began: float, times: float = REST) -> None:
+    """Sleep so many times as long as this thread computed since this `time.thread_time`."""
+    time.sleep(times * (time.thread_time() - began))
