@@ -42,7 +42,7 @@ Model = TypeVar("Model")
 
 
 def must_be_public(url: str, private_hosts: frozenset[str]) -> bool:
-    """Tell whether a tenant's URL has to be a public one. `private_hosts` are those that need not: "host", "host:port", "*"."""
+    """Tell whether a tenant's URL has to be a public one. `private_hosts` (host, host:port, "*") need not be."""
     parts = urlsplit(url)
     return {parts.hostname, f"{parts.hostname}:{parts.port}", ANY_HOST}.isdisjoint(private_hosts)
 
