@@ -2,6 +2,7 @@
 
 Every variable is declared where it is used, with its default and one sentence; `docs/configuration.md` is generated
 from these declarations. A variable that holds a secret may instead be given as a file: NAME_FILE=/run/secrets/name.
+Where RAGFlow has a variable for the same under another name, that one is read when ours is not given.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Variable:
     help: str
     section: str
     secret: bool = False
+    also: str = ""  # RAGFlow's name for it
 
 
 DECLARED: list[Variable] = []
@@ -42,10 +44,12 @@ class Section:
         help: str,  # noqa: A002
         secret: bool = False,
         verbatim: bool = False,
+        also: str = "",
     ) -> str:
         """Read text without the white space around it, unless that is part of it (`verbatim`)."""
-        DECLARED.append(Variable(name, default if shown_default is None else shown_default, help, self.title, secret))
-        value = _read(name, secret=secret)
+        shown = default if shown_default is None else shown_default
+        DECLARED.append(Variable(name, shown, help, self.title, secret, also))
+        value = _read(name, secret=secret) or (_read(also, secret=secret) if also else "")
         if value:
             GIVEN.add(name)
         return (os.environ[name] if verbatim and value else value) or default
@@ -58,23 +62,24 @@ class Section:
         minimum: int = 0,
         shown_default: str | None = None,
         help: str,  # noqa: A002
+        also: str = "",
     ) -> int:
-        raw = self.text(name, str(default), shown_default=shown_default, help=help)
+        raw = self.text(name, str(default), shown_default=shown_default, help=help, also=also)
         try:
             value = int(raw)
         except ValueError:
-            raise ImproperlyConfigured(f"{name} must be a whole number, not {raw!r}.") from None
+            raise ImproperlyConfigured(f"{_names(name, also)} must be a whole number, not {raw!r}.") from None
         if value < minimum:
-            raise ImproperlyConfigured(f"{name} must be at least {minimum}, not {value}.")
+            raise ImproperlyConfigured(f"{_names(name, also)} must be at least {minimum}, not {value}.")
         return value
 
-    def flag(self, name: str, default: bool, *, help: str) -> bool:  # noqa: A002
-        raw = self.text(name, "1" if default else "0", help=help).lower()
+    def flag(self, name: str, default: bool, *, help: str, also: str = "") -> bool:  # noqa: A002
+        raw = self.text(name, "1" if default else "0", help=help, also=also).lower()
         if raw in {"1", "true", "yes", "on", "open"}:
             return True
         if raw in {"0", "false", "no", "off", "closed"}:
             return False
-        raise ImproperlyConfigured(f"{name} must be 1 or 0, not {raw!r}.")
+        raise ImproperlyConfigured(f"{_names(name, also)} must be 1 or 0, not {raw!r}.")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...], *, help: str) -> str:  # noqa: A002
         value = self.text(name, default, help=help).lower()
@@ -85,6 +90,10 @@ class Section:
     def path(self, name: str, default: Path, *, shown_default: str, help: str) -> Path:  # noqa: A002
         DECLARED.append(Variable(name, shown_default, help, self.title))
         return Path(_read(name) or default).expanduser().resolve()
+
+
+def _names(name: str, also: str) -> str:
+    return f"{name} (or {also})" if also else name
 
 
 def _read(name: str, *, secret: bool = False) -> str:

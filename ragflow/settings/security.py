@@ -45,7 +45,9 @@ DEFAULT_SUPERUSER_PASSWORD = _security.text(
 DEFAULT_SUPERUSER_NICKNAME = _security.text(
     "DEFAULT_SUPERUSER_NICKNAME", "Administrator", help="Nickname of that administrator."
 )
-REGISTRATION_OPEN = _security.flag("RAGFLOW_REGISTRATION", False, help="Whether strangers may create accounts.")
+REGISTRATION_OPEN = _security.flag(
+    "RAGFLOW_REGISTRATION", False, help="Whether strangers may create accounts.", also="REGISTER_ENABLED"
+)
 
 SESSION_SECONDS = 3600 * _security.integer(
     "RAGFLOW_SESSION_HOURS", 336, minimum=24, help="Hours after which a login has to be repeated."
@@ -119,6 +121,10 @@ MAX_UPLOAD_BYTES = _security.integer(
     1024**3,
     minimum=1,
     help="Largest request body in bytes; more is refused as it arrives.",
+    also="MAX_CONTENT_LENGTH",
+)
+MAX_DOCUMENTS_OF_TENANT = _security.integer(
+    "MAX_FILE_NUM_PER_USER", 0, help="How many documents the datasets of one tenant may hold. 0: any number."
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = None

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Sum
 
-from apps.core.errors import Conflict, InvalidArgument, LookupFailed
+from apps.core.errors import Conflict, DataError, InvalidArgument, LookupFailed
 from apps.core.ids import new_id
 from apps.core.names import free_name, name_key, taken_among
 from apps.core.principal import Principal
@@ -23,6 +24,8 @@ from apps.documents.models import Document
 from apps.documents.selectors import documents_of
 from apps.documents.services.auditing import note_documents
 from apps.documents.services.storing import MAX_NAME_BYTES, problem_with, undone_on_failure
+
+NO_ROOM = "Exceed the maximum file number of a free user!"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,12 @@ def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File
 def add_to(*, dataset: KnowledgeBase, principal: Principal, files: Sequence[File]) -> Added:  # type: ignore[type-arg]
     """The same for a dataset that the caller may change, and files with names that can be kept."""
     accepted, refusals = [], []
+    room = room_of(dataset.tenant_id)
     for file in files:
         if type_of(file.name or "") is None:
             refusals.append(f"{file.name}: This type of file has not been supported yet!")
+        elif room is not None and len(accepted) >= room:
+            refusals.append(f"{file.name}: {NO_ROOM}")
         else:
             accepted.append(file)
     documents = [draft(dataset, file.name or "", file.size, principal) for file in accepted]
@@ -60,6 +66,18 @@ def add_to(*, dataset: KnowledgeBase, principal: Principal, files: Sequence[File
             default_storage.save(document.location, file)
         insert(dataset, documents)
     return Added(documents, refusals)
+
+
+def room_of(tenant_id: str) -> int | None:
+    """Return how many more documents a tenant may have, negative if it has too many; None where nothing limits it.
+
+    Uploads to several datasets at the same moment do not see each other, so together they may go beyond the limit.
+    """
+    if not settings.MAX_DOCUMENTS_OF_TENANT:
+        return None
+    live = KnowledgeBase.objects.filter(tenant_id=tenant_id, deleted_at=None).order_by()
+    stored: int = live.aggregate(sum=Sum("document_count", default=0))["sum"]
+    return settings.MAX_DOCUMENTS_OF_TENANT - stored
 
 
 def check_names(files: Sequence[File]) -> None:  # type: ignore[type-arg]
@@ -111,11 +129,14 @@ def draft(dataset: KnowledgeBase, name: str, size: int, principal: Principal) ->
 def insert(dataset: KnowledgeBase, documents: Sequence[Document]) -> None:
     """Insert the rows under free names. Counting locks the dataset's row, so uploads take turns choosing names.
 
-    Raises LookupFailed when the dataset has been deleted meanwhile.
+    Raises LookupFailed when the dataset has been deleted meanwhile, DataError when its tenant has no room for them.
     """
     live = KnowledgeBase.objects.filter(pk=dataset.pk, deleted_at__isnull=True)
     if not live.update(document_count=F("document_count") + len(documents)):
         raise _no_dataset(dataset.pk)
+    room = room_of(dataset.tenant_id)  # these are counted now
+    if room is not None and room < 0:
+        raise DataError(NO_ROOM)
     chosen: set[str] = set()
     for document in documents:
         document.name = _choose_name(dataset, document.name, chosen)

@@ -18,6 +18,10 @@ INTRODUCTION = """\
 Everything is set by environment variables, and nothing has to be. A variable marked with † holds a secret: it may be
 given as a file instead, `NAME_FILE=/run/secrets/name`. `manage.py doctor` shows what a running installation uses.
 
+Variables of RAGFlow's keep their names or are read beside ours, where a table says so; ours wins. These are not read:
+`DB_TYPE`, `DOC_ENGINE` and `STORAGE_IMPL`, whose choice the URLs under *Stores* make, and `COMPOSE_PROFILES` and
+`TEI_MODEL`, in place of which `RAGFLOW_EMBEDDING_MODEL` names a model.
+
 This page is written by `manage.py configuration`.
 """
 
@@ -46,12 +50,16 @@ def render(variables: list[Variable]) -> str:
 
 
 def _section(title: str, variables: list[Variable]) -> str:
-    rows = [f"| {_name(variable)} | {_default(variable)} | {variable.help} |" for variable in variables]
+    rows = [f"| {_name(variable)} | {_default(variable)} | {_meaning(variable)} |" for variable in variables]
     return "\n".join([f"## {title}", "", "| Variable | Default | Meaning |", "| --- | --- | --- |", *rows, ""])
 
 
 def _name(variable: Variable) -> str:
     return f"`{variable.name}`" + (" †" if variable.secret else "")
+
+
+def _meaning(variable: Variable) -> str:
+    return f"{variable.help} Also: `{variable.also}`." if variable.also else variable.help
 
 
 def _default(variable: Variable) -> str:
