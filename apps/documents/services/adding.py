@@ -51,7 +51,8 @@ def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File
 
 def add_to(*, dataset: KnowledgeBase, principal: Principal, files: Sequence[File]) -> Added:  # type: ignore[type-arg]
     """The same for a dataset that the caller may change, and files with names that can be kept."""
-    accepted, refusals = [], []
+    accepted: list[File] = []  # type: ignore[type-arg]
+    refusals: list[str] = []
     room = room_of(dataset.tenant_id)
     for file in files:
         if type_of(file.name or "") is None:
