@@ -186,7 +186,7 @@ class TestWorkers:
         assert 'ragflow_worker_model_calls_total{kind="embedding",outcome="ok"} 3.0' in text
         assert 'ragflow_worker_model_call_seconds_bucket{kind="embedding",le="2.0"} 3.0' in text
         assert 'ragflow_worker_model_call_seconds_sum{kind="embedding"} 4.5' in text
-        assert 'le="1.0"} 3.0' not in text
+        assert 'ragflow_worker_model_call_seconds_bucket{kind="embedding",le="1.0"} 3.0' not in text
 
     def test_a_report_that_fails_is_made_up_for(self, monkeypatch: pytest.MonkeyPatch):
         def away(*_: Any) -> None:
