@@ -783,7 +783,13 @@ def test_searching_writing_and_parsing_side_by_side(
 
     def search(_: int) -> None:
         while not over.is_set():
-            assert len(found()) >= 20
+            try:
+                contents = found()
+            except AssertionError as error:
+                # It began before a switch, and a chunk was written after that.
+                assert "Ask again" in str(error)  # noqa: PT017 -- any other failure is one
+                contents = found()
+            assert len(contents) >= 20
 
     together(lambda act: act(0), [reembed, parse, write, search], threads=4)
     assert set(answers) == {0}
