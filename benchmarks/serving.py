@@ -229,7 +229,7 @@ def engine_alone(store: EmbeddedDocStore, asked: Iterator[Question], seconds: fl
     embedder = Registry(ModelSettings(threads=1)).embedder("")
 
     def answer(dataset_id: str, question: str) -> None:
-        request = RetrievalRequest((dataset_id,), question, page_size=10, similarity_threshold=0.0, highlight=True)
+        request = RetrievalRequest(question, (dataset_id,), page_size=10, similarity_threshold=0.0, highlight=True)
         retrieve(store, request, embedder=embedder)
 
     for _ in range(100):

@@ -224,7 +224,6 @@ def _trial_settings(body: Mapping[str, Any], saved: SearchSettings) -> SearchSet
 def _search(datasets: Sequence[KnowledgeBase], settings: SearchSettings, tenant: Tenant) -> Search:
     model = language_models.chat_model_for(tenant, settings.chat_model)
     numbers = RetrievalRequest(
-        dataset_ids=(),
         question="",
         document_ids=settings.document_ids,
         page_size=PASSAGES,

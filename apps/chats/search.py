@@ -15,15 +15,15 @@ from apps.chats.filters import NO_FILTER, MetadataFilter
 from apps.chats.models import Assistant
 from apps.core.errors import DataError
 from apps.core.threads import in_database
-from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
+from apps.datasets.retrieval import aim, aim_again, share_a_model
 from apps.documents.metadata.filtering import Restriction
 from apps.documents.selectors import metadata_of
 from apps.documents.tables import sheets_in
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.embedding.base import Embedder
-from ragflow.engine.errors import ModelError
+from ragflow.engine.errors import ModelError, VectorsMissing
 from ragflow.engine.generation.chat import NOTHING, Retrieve
 from ragflow.engine.generation.citations import withdraw
 from ragflow.engine.generation.matching import HybridSimilarity
@@ -54,11 +54,18 @@ class Search:
         if self.request.page_size <= 0:
             return NOTHING
         request = await self._restricted(text)
-        found = await aretrieve(self.store, request, embedder=self.embedder, reranker=self.reranker)
+        found = await self._found(request)
         if found.passages:
             found_in = {passage.chunk.document_id for passage in found.passages}
             self.metadata.update(await in_database(metadata_of, found_in))
         return found
+
+    async def _found(self, request: RetrievalRequest) -> Retrieval:
+        try:
+            return await aretrieve(self.store, request, embedder=self.embedder, reranker=self.reranker)
+        except VectorsMissing:
+            renewed, embedder = await in_database(aim_again, request)
+            return await aretrieve(self.store, renewed, embedder=embedder, reranker=self.reranker)
 
     async def sheets(self, text: str) -> list[Sheet]:
         """Return the rows of spreadsheets that a question may be answered from."""
@@ -137,7 +144,6 @@ def search_of(
 ) -> Search:
     """Prepare the search of an assistant. Raises DataError if its datasets do not go together, ModelNotFound."""
     numbers = RetrievalRequest(
-        dataset_ids=(),
         question="",
         document_ids=document_ids,
         page_size=assistant.top_n,
@@ -172,20 +178,14 @@ def search_in(
 
     Raises as `search_of`.
     """
-    models = {dataset.embedding_model.partition("@")[0] for dataset in datasets}
-    if len(models) > 1:
+    if not share_a_model(datasets):
         raise DataError("Knowledge bases use different embedding models.")
+    request, embedder = aim(numbers, datasets)
     return Search(
         store=doc_store(),
-        embedder=language_models.embedder_for(datasets[0].embedding_model, datasets[0].tenant_id),
+        embedder=embedder,
         reranker=language_models.reranker_for(rerank_model, datasets[0].tenant_id) if rerank_model else None,
-        request=replace(
-            numbers,
-            dataset_ids=tuple(dataset.pk for dataset in datasets),
-            pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
-            spaces={dataset.pk: dataset.vector_space for dataset in datasets},
-            candidates=profile().retrieval_candidates,
-        ),
+        request=request,
         filter=metadata_filter,
         has_tables=any(dataset.parser_config.get("field_map") for dataset in datasets),
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, reduce
+from itertools import chain
 from operator import or_
 from typing import Any
 
@@ -67,40 +68,53 @@ def matching_documents(
     return Restriction(len(matched), tuple(matched))
 
 
-class Matches:
-    """The documents of some datasets that satisfy conditions: those that have a row in each of the sets."""
+Alternatives = Sequence["QuerySet[MetadataValue]"]
+"""Sets of rows; a document with a row in one of them satisfies what they stand for."""
 
-    def __init__(self, sets: Sequence[QuerySet[MetadataValue]]) -> None:
-        self._sets = sets
+
+class Matches:
+    """The documents of some datasets that satisfy every one of some alternatives, of which there is at least one."""
+
+    def __init__(self, required: Sequence[Alternatives]) -> None:
+        self._required = required
 
     def among(self, documents: QuerySet[Document]) -> QuerySet[Document]:
         """Return those of the documents, all of these datasets, that satisfy the conditions."""
         if self.count <= FEW:
             return documents.filter(among("pk", list(self.ids))) if self.count else documents.none()
         walked = documents.alias(walked=NotSoughtBy("pk"))
-        return walked.filter(*(Q(walked__in=rows.values("document_id")) for rows in self._sets))
+        return walked.filter(*map(_in_one_of, self._required))
 
     @cached_property
     def count(self) -> int:
         """How many live documents satisfy them. Only live ones have values, so theirs are all that is read."""
-        if len(self._sets) > 1:
+        rows, *others = chain.from_iterable(self._required)
+        if others:
             return len(self.ids)
-        return self._sets[0].order_by().values("document_id").annotate(Count("pk")).count()
+        return rows.order_by().values("document_id").annotate(Count("pk")).count()
 
     @cached_property
     def ids(self) -> set[str]:
-        return set.intersection(*(distinct_ids(rows, "document_id") for rows in self._sets))
+        return set.intersection(*map(_ids_in, self._required))
+
+
+def _in_one_of(alternatives: Alternatives) -> Q:
+    return reduce(or_, [Q(walked__in=rows.values("document_id")) for rows in alternatives])
+
+
+def _ids_in(alternatives: Alternatives) -> set[str]:
+    return set.union(*(distinct_ids(rows, "document_id") for rows in alternatives))
 
 
 def matches(dataset_ids: Sequence[str], conditions: Sequence[Condition], values: Values = Values.FLAT) -> Matches:
     """Find what satisfies all of these conditions, of which there is at least one."""
-    return Matches([rows for condition in conditions for rows in _sets(dataset_ids, condition, values)])
+    return Matches(list(chain.from_iterable(_required_by(dataset_ids, each, values) for each in conditions)))
 
 
-def _sets(dataset_ids: Sequence[str], condition: Condition, values: Values) -> list[QuerySet[MetadataValue]]:
-    """Return sets of rows; a document satisfies the condition if it has a row in each of them."""
+def _required_by(dataset_ids: Sequence[str], condition: Condition, values: Values) -> list[Alternatives]:
+    """Return what a document has to satisfy: all comparisons, or one of them."""
     asked = [_Question(dataset_ids, comparison, values) for comparison in condition.comparisons]
-    nothing = [MetadataValue.objects.none()]
+    nothing: list[Alternatives] = [[MetadataValue.objects.none()]]
     if profile().metadata_quirks:
         # The reference goes through the keys as they first appeared, passes over those that nobody has, and gives up
         # when nothing is left, also where a later comparison would have added to it.
@@ -109,11 +123,8 @@ def _sets(dataset_ids: Sequence[str], condition: Condition, values: Values) -> l
             return nothing
     if not asked:
         return nothing
-    return [question.rows() for question in asked] if condition.needs_all else [_united(asked)]
-
-
-def _united(asked: Sequence[_Question]) -> QuerySet[MetadataValue]:
-    return asked[0].scope.filter(reduce(or_, [question.has_key & question.satisfies for question in asked]))
+    sets = [question.rows() for question in asked]
+    return [[rows] for rows in sets] if condition.needs_all else [sets]
 
 
 class _Question:

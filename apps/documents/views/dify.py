@@ -10,14 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.authentication import principal_of_request
-from apps.accounts.language_models import embedder_for
 from apps.core.bodies import read_lenient
 from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, RagflowError
 from apps.core.principal import Principal
 from apps.core.rest import ResourceViewSet, caller, http_request
-from apps.core.wire_profile import profile
-from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
+from apps.datasets.retrieval import retrieve_from
 from apps.datasets.selectors import accessible_dataset
 from apps.documents.metadata.condition import Condition, read_condition
 from apps.documents.metadata.filtering import Restriction, matching_documents
@@ -26,7 +24,7 @@ from apps.documents.schemas import MOST_CANDIDATES
 from apps.documents.selectors import metadata_of
 from apps.documents.wire import dify_record
 from ragflow.engine.errors import EngineError
-from ragflow.engine.retrieval import RetrievalRequest, retrieve
+from ragflow.engine.retrieval import RetrievalRequest
 from ragflow.engine.types import Retrieval
 
 _VECTOR_WEIGHT = 0.3
@@ -121,7 +119,6 @@ def _found(dataset: KnowledgeBase, question: DifyQuestion, condition: Condition 
     if condition and condition.restricts:
         restriction = matching_documents([dataset.pk], condition)
     request = RetrievalRequest(
-        dataset_ids=(dataset.pk,),
         question=question.text,
         document_ids=restriction.document_ids if restriction else None,
         excluded_document_ids=restriction.excluded_ids if restriction else (),
@@ -129,8 +126,5 @@ def _found(dataset: KnowledgeBase, question: DifyQuestion, condition: Condition 
         similarity_threshold=question.score_threshold,
         vector_similarity_weight=_VECTOR_WEIGHT,
         top_k=question.top_k,
-        pageranks={dataset.pk: dataset.pagerank},
-        spaces={dataset.pk: dataset.vector_space},
-        candidates=profile().retrieval_candidates,
     )
-    return retrieve(doc_store(), request, embedder=embedder_for(dataset.embedding_model, dataset.tenant_id))
+    return retrieve_from([dataset], request)

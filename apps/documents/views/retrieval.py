@@ -10,13 +10,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.language_models import chat_model_for, embedder_for, reranker_for
+from apps.accounts.language_models import chat_model_for, reranker_for
 from apps.core.bodies import read_object
 from apps.core.errors import BadValue, DataError, NotFound
 from apps.core.rest import ResourceViewSet, caller, http_request, success
-from apps.core.wire_profile import profile
-from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
+from apps.datasets.retrieval import retrieve_from, share_a_model
 from apps.datasets.selectors import datasets_by_id
 from apps.documents.metadata.filtering import Restriction, matching_documents
 from apps.documents.schemas import (
@@ -30,8 +29,7 @@ from apps.documents.schemas import (
 from apps.documents.selectors import foreign_document
 from apps.documents.wire import matched_to_wire, nothing_asked, nothing_satisfies, retrieval_to_wire
 from ragflow.engine.generation.conversation import name_keywords, translate
-from ragflow.engine.registry import ModelSpec
-from ragflow.engine.retrieval import RetrievalRequest, retrieve
+from ragflow.engine.retrieval import RetrievalRequest
 
 _BODY = {
     "application/json": {
@@ -75,10 +73,9 @@ class RetrievalViewSet(ResourceViewSet):
         if restriction and not restriction.matched:
             return success(nothing_satisfies())
         text = _helped(question, datasets[0])
-        found = retrieve(
-            doc_store(),
+        found = retrieve_from(
+            datasets,
             RetrievalRequest(
-                dataset_ids=tuple(ids),
                 question=text,
                 document_ids=restriction.document_ids if restriction else tuple(scope.document_ids) or None,
                 excluded_document_ids=restriction.excluded_ids if restriction else (),
@@ -88,11 +85,7 @@ class RetrievalViewSet(ResourceViewSet):
                 vector_similarity_weight=question.vector_similarity_weight,
                 top_k=question.top_k,
                 highlight=question.highlight,
-                pageranks={dataset.pk: dataset.pagerank for dataset in datasets},
-                spaces={dataset.pk: dataset.vector_space for dataset in datasets},
-                candidates=profile().retrieval_candidates,
             ),
-            embedder=embedder_for(datasets[0].embedding_model, datasets[0].tenant_id),
             reranker=reranker_for(question.rerank_id, datasets[0].tenant_id) if question.rerank_id else None,
         )
         counted = matched_to_wire(restriction.matched) if restriction else {}
@@ -110,9 +103,10 @@ def _datasets(request: Request, payload: Mapping[str, Any]) -> Sequence[Knowledg
     for id_ in sent:
         if not isinstance(id_, str) or id_ not in known:
             raise NotFound(f"You don't own the dataset {id_}.")
-    if len({ModelSpec.parse(dataset.embedding_model).model for dataset in known.values()}) > 1:
+    datasets = list(known.values())
+    if not share_a_model(datasets):
         raise DataError('Datasets use different embedding models."')
-    return list(known.values())
+    return datasets
 
 
 def _restriction(dataset_ids: Sequence[str], question: RetrievalQuestion) -> Restriction | None:

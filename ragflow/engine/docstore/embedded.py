@@ -55,7 +55,7 @@ SLICE = 200
 
 REST = 3
 """How many times as long as it computed a bulk deletion rests after a slice: requests beside it need the cores."""
-LONG_REST = 12
+LONG_REST = 24
 """The same where somebody seldom waits: the chunks of a dataset that is gone, the vectors of a space that is unused."""
 
 SQLITE_MAX = 2**63 - 1

@@ -12,10 +12,10 @@ from ragflow.engine.errors import InvalidQuery
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRequest:
-    """A question to datasets. Only `dataset_ids` and `question` have no default."""
+    """A question to datasets. Without any it finds nothing."""
 
-    dataset_ids: tuple[str, ...]
     question: str
+    dataset_ids: tuple[str, ...] = ()
     document_ids: tuple[str, ...] | None = None  # None: no restriction; (): nothing can match
     excluded_document_ids: tuple[str, ...] = ()  # none of these, whatever `document_ids` says
     page: int = 1
