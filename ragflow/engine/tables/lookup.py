@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ragflow.engine.tables.answer import TableAnswer, answer_of
 from ragflow.engine.tables.columns import Column, Kind
-from ragflow.engine.tables.query import ROW_COUNT, TABLE, read_query
+from ragflow.engine.tables.query import DOCUMENT_ID, ROW_COUNT, TABLE, read_query
 from ragflow.engine.tables.sandbox import Sandbox, Sheet
 
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W_]+")
@@ -39,10 +39,11 @@ class _Reading:
     explained: set[int] = field(default_factory=set)
     columns: dict[str, Column] = field(default_factory=dict)
     conditions: dict[str, str] = field(default_factory=dict)  # SQL by the id of its column
+    sheets: Sequence[Sheet] = ()  # that are called by their names
 
     @property
-    def unexplained(self) -> int:
-        return sum(n not in self.explained and word not in _FILLERS for n, word in enumerate(self.words))
+    def unexplained(self) -> list[int]:
+        return [n for n, word in enumerate(self.words) if n not in self.explained and word not in _FILLERS]
 
     def places(self, phrase: Sequence[str]) -> Iterator[range]:
         """Yield where the words of a phrase stand next to each other, the last one in singular or plural."""
@@ -61,6 +62,7 @@ def look_up(question: str, sheets: Sequence[Sheet]) -> Read | None:
         _find_columns(reading, sandbox.columns)
         _find_values(reading, sandbox)
         _find_numbers(reading, sandbox.columns)
+        _find_sheets(reading, sheets)
         sql = _sql(reading, question, sheets)
         if sql is None:
             return None
@@ -69,8 +71,10 @@ def look_up(question: str, sheets: Sequence[Sheet]) -> Read | None:
 
 
 def _find_columns(reading: _Reading, columns: Sequence[Column]) -> None:
-    for column in sorted(columns, key=lambda column: -len(column.name)):
-        for place in reading.places(_words(column.name)):
+    """Take names of columns as what is asked for, also without what stands in parentheses: `price (EUR)`."""
+    called = [(phrase, column) for column in columns for phrase in (_words(column.name), column.stem.split("_"))]
+    for phrase, column in sorted(called, key=lambda named: -len("".join(named[0]))):
+        for place in reading.places(phrase):
             if not reading.explained.issuperset(place):
                 reading.explained.update(place)
                 reading.columns.setdefault(column.id, column)
@@ -105,28 +109,38 @@ def _find_numbers(reading: _Reading, columns: Sequence[Column]) -> None:
         reading.conditions[named[0].id] = f'"{named[0].id}" = {word}'
 
 
+def _find_sheets(reading: _Reading, sheets: Sequence[Sheet]) -> None:
+    """Take words of a document's name as meaning that sheet: `employees` are the rows of employees.xlsx."""
+    called = []
+    for sheet in sheets:
+        names = _words(sheet.document_name)
+        if places := [n for n in reading.unexplained if any(_same(reading.words[n], name) for name in names)]:
+            called.append((sheet, places))
+    reading.sheets = [sheet for sheet, _ in called]
+    reading.explained.update(n for _, places in called for n in places)
+
+
 def _sql(reading: _Reading, question: str, sheets: Sequence[Sheet]) -> str | None:
     allowed = 1 if reading.conditions else 0  # "all employees in Sales": what the rows are called
-    names = {word for sheet in sheets for word in _words(sheet.document_name)}
-    strange = reading.unexplained - sum(
-        word in names for n, word in enumerate(reading.words) if n not in reading.explained and word not in _FILLERS
-    )
-    if strange > allowed:
+    if len(reading.unexplained) > allowed:
         return None
     asked = [id_ for id_ in reading.columns if id_ not in reading.conditions]
-    where = " AND ".join([*reading.conditions.values(), *(f'"{id_}" IS NOT NULL' for id_ in asked)])
+    wanted = [*reading.conditions.values(), *(f'"{id_}" IS NOT NULL' for id_ in asked)]
+    if 0 < len(reading.sheets) < len(sheets):
+        wanted.append(f"{DOCUMENT_ID} IN ({', '.join(_literal(sheet.document_id) for sheet in reading.sheets)})")
+    where = f" WHERE {' AND '.join(wanted)}" if wanted else ""
     if _COUNTS.search(question):
-        return f"SELECT {ROW_COUNT} FROM {TABLE}" + (f" WHERE {where}" if where else "")  # noqa: S608 - made of ids and literals
-    shown = asked or _all_of(reading, sheets)
+        return f"SELECT {ROW_COUNT} FROM {TABLE}{where}"  # noqa: S608 - made of ids and literals
+    shown = asked or _all_of(reading, reading.sheets or sheets)
     if not shown:
         return None
     listed = ", ".join(f'"{id_}"' for id_ in shown)
-    return f"SELECT {listed} FROM {TABLE} WHERE {where}"  # noqa: S608 - made of ids and literals
+    return f"SELECT {listed} FROM {TABLE}{where}"  # noqa: S608 - made of ids and literals
 
 
 def _all_of(reading: _Reading, sheets: Sequence[Sheet]) -> list[str]:
     """Return the columns of the sheets that have all columns of the conditions."""
-    if not reading.conditions:
+    if not (reading.conditions or reading.sheets):
         return []
     fitting = [sheet for sheet in sheets if reading.conditions.keys() <= {column.id for column in sheet.table.columns}]
     return list(dict.fromkeys(column.id for sheet in fitting for column in sheet.table.columns))

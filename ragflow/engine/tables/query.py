@@ -154,6 +154,11 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _strictly(name: Token) -> Token:
+    """Return an unknown name so that SQLite calls it unknown; in double quotes it takes one for a text."""
+    return Token("quoted", "`" + name.text[1:-1].replace('""', '"').replace("`", "``") + "`")
+
+
 class _Selection:
     """SELECT <items> FROM <table> WHERE <condition> ..., cut into its parts."""
 
@@ -167,9 +172,11 @@ class _Selection:
         self._rest = tokens[end:]
 
     def _expanded(self, item: list[Token]) -> list[Token]:
-        if [token.text for token in item] != ["*"]:
-            return item
-        return _joined([[_column_token(column)] for column in self._columns])
+        if [token.text for token in item] == ["*"]:
+            return _joined([[_column_token(column)] for column in self._columns])
+        if item and item[0].kind == "quoted" and item[0].column is None:
+            return [_strictly(item[0]), *item[1:]]
+        return item
 
     @property
     def _aggregates(self) -> bool:

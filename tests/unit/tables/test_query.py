@@ -152,6 +152,7 @@ def test_rows_without_a_chunk_are_not_read():
     [
         "", "I cannot answer that.", "DROP TABLE spreadsheet", "INSERT INTO spreadsheet (doc_id) VALUES ('x')",
         "SELECT 1; SELECT 2", "PRAGMA database_list", "ATTACH '/tmp/x' AS x", "SELECT nothing FROM spreadsheet",
+        'SELECT "nothing" FROM spreadsheet', 'SELECT DISTINCT name, "a`b" AS label FROM spreadsheet',
         "SELECT name FROM sqlite_master", "SELECT load_extension('x') FROM spreadsheet", "SELECT sqlite_version()",
         "SELECT readfile('/etc/passwd')", "SELECT hex(zeroblob(100000000)) FROM spreadsheet",
         "SELECT name FROM spreadsheet\0",
