@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from django.contrib.auth import get_user
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 
 from apps.core.http import dumps
@@ -25,6 +26,18 @@ class JSONRenderer(BaseRenderer):
         if renderer_context and renderer_context.get("indent"):  # set by the browsable API
             return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
         return dumps(data) + b"\n"
+
+
+class BrowsableRenderer(BrowsableAPIRenderer):
+    """The API as pages for people who are logged in at the admin pages."""
+
+    def show_form_for_method(self, view: Any, method: str, request: Request, obj: Any) -> bool:
+        """No button deletes: it sends no body, and where that names what to delete, everything would go."""
+        return method != "DELETE" and bool(super().show_form_for_method(view, method, request, obj))
+
+    def get_context(self, data: Any, accepted_media_type: str | None, renderer_context: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(data, accepted_media_type, renderer_context)
+        return context | {"person": get_user(renderer_context["request"])}  # the request's own user is a Principal
 
 
 class JSONUnlessAskedOtherwise(DefaultContentNegotiation):
