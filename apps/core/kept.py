@@ -20,6 +20,8 @@ def kept(path: Path, make: Callable[[], str]) -> str:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secret)
+            file.flush()
+            os.fsync(descriptor)  # what was encrypted with it would be lost if a power failure left the file empty
         os.link(draft, path)  # atomic: of two processes starting together, one secret wins
     except FileExistsError:
         pass

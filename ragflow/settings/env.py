@@ -60,6 +60,7 @@ class Section:
         default: int,
         *,
         minimum: int = 0,
+        maximum: int | None = None,
         shown_default: str | None = None,
         help: str,  # noqa: A002
         also: str = "",
@@ -71,6 +72,8 @@ class Section:
             raise ImproperlyConfigured(f"{_names(name, also)} must be a whole number, not {raw!r}.") from None
         if value < minimum:
             raise ImproperlyConfigured(f"{_names(name, also)} must be at least {minimum}, not {value}.")
+        if maximum is not None and value > maximum:
+            raise ImproperlyConfigured(f"{_names(name, also)} must be at most {maximum}, not {value}.")
         return value
 
     def flag(self, name: str, default: bool, *, help: str, also: str = "") -> bool:  # noqa: A002

@@ -18,13 +18,17 @@ DATA_DIR = _server.path(
 )
 try:
     DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+except FileExistsError:
+    raise ImproperlyConfigured(f"RAGFLOW_DATA_DIR ({DATA_DIR}) is a file; it has to be a folder.") from None
 except OSError as error:
     raise ImproperlyConfigured(f"RAGFLOW_DATA_DIR ({DATA_DIR}) cannot be made: {error.strerror}.") from None
+_LAST_PORT = 65535
 HOST = _server.text("RAGFLOW_HOST", "127.0.0.1", help="Address to listen on. 0.0.0.0 makes the server public.")
-PORT = _server.integer("RAGFLOW_PORT", 9380, help="TCP port to listen on. 0 takes a free one.")
+PORT = _server.integer("RAGFLOW_PORT", 9380, maximum=_LAST_PORT, help="TCP port to listen on. 0 takes a free one.")
 ADMIN_PORT = _server.integer(
     "RAGFLOW_ADMIN_PORT",
     9381 if PORT == 9380 else 0,
+    maximum=_LAST_PORT,
     shown_default="9381",
     help="A second TCP port, where RAGFLOW's command line expects the admin API. It serves the same as the first. 0: "
     "none, which is the default beside another RAGFLOW_PORT than 9380.",

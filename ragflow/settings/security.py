@@ -1,6 +1,10 @@
 """Secrets, hosts, cookies."""
 
+import os
 import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
 
 from apps.core.kept import kept
 from ragflow.settings.env import Section
@@ -16,7 +20,25 @@ _given_key = _security.text(
     "Empty: a key is generated into the data folder.",
 )
 KEY_FILE = None if _given_key else DATA_DIR / "secret.key"
-SECRET_KEY = kept(KEY_FILE, lambda: secrets.token_urlsafe(48)) if KEY_FILE else _given_key
+
+
+def _kept_key(file: Path) -> str:
+    try:
+        key = kept(file, lambda: secrets.token_urlsafe(48))
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The secret key {file} cannot be read or made: {error.strerror}. This runs as user {os.geteuid()}, who "
+            "has to be allowed to write that folder."
+        ) from None
+    if not key:
+        raise ImproperlyConfigured(
+            f"The secret key {file} is empty. Restore it from a backup, or delete it to get a new one: then everybody "
+            "has to log in again, and the keys of model providers have to be entered again."
+        )
+    return key
+
+
+SECRET_KEY = _kept_key(KEY_FILE) if KEY_FILE else _given_key
 SECRET_KEY_FALLBACKS = _security.text(
     "RAGFLOW_OLD_SECRET_KEYS",
     secret=True,

@@ -128,7 +128,7 @@ SCHEMAS = (FIRST_SCHEMA, SPACES_SCHEMA)
 SENTENCES = {
     "SQLITE_FULL": "The disk of the document store is full.",
     "SQLITE_CORRUPT": "The document store's file is damaged. Restore it from a backup, or delete it and parse again.",
-    "SQLITE_NOTADB": "The document store's file is not a database, or it is damaged.",
+    "SQLITE_NOTADB": "The document store's file is not a database. Restore a backup, or delete it and parse again.",
     "SQLITE_BUSY": f"The document store was locked by another writer for {LOCK_TIMEOUT:.0f} seconds.",
     "SQLITE_LOCKED": "The document store is locked.",
     "SQLITE_READONLY": "The document store's file is read-only.",
@@ -291,7 +291,10 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     try:
         version = _version(connection)
         if version > len(SCHEMAS):
-            raise StoreError("The document store's file was written by a newer version of this program.")
+            raise StoreError(
+                "The document store's file was written by a newer version of this program. Start that version, or "
+                "delete the file and parse again."
+            )
         for schema in SCHEMAS[version:]:  # none, if another process did it meanwhile
             for statement in _statements(schema):
                 connection.execute(statement)

@@ -8,11 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db import connections
 
+from ragflow.management import readiness
 from ragflow.supervisor import Plan
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, demo: bool, init_superuser: bool, **options: Any) -> None:
         port = _free_port()
-        self._migrate()
+        self._prepare()
         if init_superuser or (settings.DEFAULT_SUPERUSER_PASSWORD and not demo):
             self._make_administrator()
         found = self._seed() if demo else None
@@ -59,11 +58,11 @@ class Command(BaseCommand):
             banner=_banner(found, port),
         ).execute(_environment(port))
 
-    def _migrate(self) -> None:
-        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            self.stdout.write("Preparing the database…")
-            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+    def _prepare(self) -> None:
+        readiness.check_folders()
+        readiness.check_embedding_model()
+        readiness.check_index(self.stderr.write)
+        readiness.prepare_database(self.stdout.write)
 
     def _make_administrator(self) -> None:
         from apps.accounts.services.accounts import ensure_administrator
