@@ -1,7 +1,7 @@
-"""What a worker does beside its tasks: it says that it lives, looks for forgotten work, and forgets what is old.
+"""What a worker does beside its tasks: it says that it lives, looks for forgotten work, and removes what is old.
 
 A message is only a doorbell; the truth is in the task rows. So nothing is lost when a message is: the sweep rings again
-for the tasks whose worker died.
+for the tasks whose worker died. Removing what was deleted can take minutes, so a thread of its own does that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GONE_AFTER = timedelta(minutes=1)
 
 
 class Housekeeping(bootsteps.StartStopStep):
-    """A thread that lives as long as its worker."""
+    """Two threads that live as long as their worker."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -38,6 +38,8 @@ class Housekeeping(bootsteps.StartStopStep):
         name = f"{worker.hostname}/{os.getpid()}"
         self._thread = threading.Thread(target=self._run, args=(name, worker.concurrency), daemon=True)
         self._thread.start()
+        # Nobody waits for its end: it removes in small transactions, and whoever comes next goes on with the rest.
+        threading.Thread(target=self._collect_garbage, daemon=True).start()
 
     def stop(self, worker: Any) -> None:
         self._stopping.set()
@@ -56,6 +58,11 @@ class Housekeeping(bootsteps.StartStopStep):
             self._stopping.wait(ROUND_SECONDS)
         _guarded(worker_counts.report)
         _guarded(say_goodbye, name)
+
+    def _collect_garbage(self) -> None:
+        while not self._stopping.is_set():
+            _guarded(_collect_garbage)
+            self._stopping.wait(ROUND_SECONDS)
 
 
 def say_alive(name: str, threads: int) -> None:
@@ -78,6 +85,12 @@ def _sweep() -> None:
     from apps.documents.tasks import sweep
 
     sweep()
+
+
+def _collect_garbage() -> None:
+    from apps.documents.tasks import collect_garbage
+
+    collect_garbage()
 
 
 def _forget() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
@@ -16,7 +15,6 @@ from apps.core.errors import Conflict, DataError, InvalidArgument, LacksPermissi
 from apps.core.many import among
 from apps.core.names import insert_with_free_name, name_key
 from apps.core.principal import Principal
-from apps.core.queue import enqueue
 from apps.datasets import parser_config
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
@@ -26,8 +24,6 @@ from apps.datasets.selectors import owned_datasets
 log = logging.getLogger(__name__)
 
 _SLICE = 1000
-_ABANDONED_AFTER = timedelta(minutes=1)
-PURGE = "apps.documents.tasks.purge_dataset"
 _DIRECT = ("name", "avatar", "description", "permission", "chunk_method", "pipeline_id", "pagerank")
 
 _MODEL_FIELDS = ("embedding_model", "vector_space", "newest_space")
@@ -156,10 +152,9 @@ def hide_datasets(datasets: Sequence[KnowledgeBase]) -> None:
 
 
 def remove_hidden(datasets: Sequence[KnowledgeBase]) -> None:
-    """Delete the documents of hidden datasets now, and have a worker remove their chunks, which may take a while."""
+    """Delete the documents of hidden datasets. A worker finds the rest, which may take a while; see `purge_hidden`."""
     for dataset in datasets:
         _delete_documents(dataset)
-        enqueue(PURGE, dataset.pk)
 
 
 def _delete_documents(dataset: KnowledgeBase) -> None:
@@ -168,13 +163,7 @@ def _delete_documents(dataset: KnowledgeBase) -> None:
         documents.filter(pk__in=ids).delete()
 
 
-def purge(dataset_id: str) -> None:
-    """Do what `remove_hidden` left to a worker."""
-    for dataset in KnowledgeBase.objects.filter(pk=dataset_id, deleted_at__isnull=False):
-        purge_dataset(dataset)
-
-
-def purge_dataset(dataset: KnowledgeBase) -> None:
+def purge_dataset(dataset: KnowledgeBase, *, unhurried: bool = False) -> None:
     """Remove the documents, chunks and files of a hidden dataset, and at last its row.
 
     The documents go first, and with them the tasks that a worker needs to write chunks: nothing comes back after that.
@@ -182,7 +171,7 @@ def purge_dataset(dataset: KnowledgeBase) -> None:
     """
     _delete_documents(dataset)
     try:
-        doc_store().delete_dataset(dataset.pk)
+        doc_store().delete_dataset(dataset.pk, unhurried=unhurried)
         _delete_files(dataset.pk)
     except Exception:  # each store has errors of its own
         log.exception("Dataset %s is hidden, but what it holds could not be removed yet", dataset.pk)
@@ -190,11 +179,11 @@ def purge_dataset(dataset: KnowledgeBase) -> None:
     KnowledgeBase.objects.filter(pk=dataset.pk).delete()
 
 
-def purge_hidden() -> int:
-    """Finish deletions that a crash or a failing store interrupted. Return how many datasets there were."""
-    hidden = list(KnowledgeBase.objects.filter(deleted_at__lt=timezone.now() - _ABANDONED_AFTER))
+def purge_hidden(*, unhurried: bool = False) -> int:
+    """Remove all hidden datasets. Return how many there were."""
+    hidden = list(KnowledgeBase.objects.filter(deleted_at__isnull=False))
     for dataset in hidden:
-        purge_dataset(dataset)
+        purge_dataset(dataset, unhurried=unhurried)
     return len(hidden)
 
 

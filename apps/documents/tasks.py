@@ -21,18 +21,15 @@ def reembed_dataset(task_id: str) -> None:
     embedding_anew.run(task_id)
 
 
-@shared_task
-def purge_dataset(dataset_id: str) -> None:
-    """Remove what a deleted dataset holds."""
-    datasets.purge(dataset_id)
-
-
-@shared_task
 def sweep() -> None:
-    """Look for forgotten work: tasks whose worker died or whose message was lost, and interrupted deletions."""
+    """Look for forgotten work: tasks whose worker died or whose message was lost."""
     parsing.ring_again()
     reembedding.ring_again()
+
+
+def collect_garbage() -> None:
+    """Remove what nobody can see any more. This takes its time, so that nobody notices it either."""
     reembedding.remove_unused_vectors()
     deleting.purge_hidden()
-    datasets.purge_hidden()
+    datasets.purge_hidden(unhurried=True)
     file_deleting.purge_hidden()

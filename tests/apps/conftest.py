@@ -16,7 +16,6 @@ from apps.accounts.models import Tenant
 from apps.core.principal import Principal
 from apps.datasets import services as datasets
 from apps.datasets.engine import doc_store
-from apps.datasets.models import KnowledgeBase
 from apps.documents import ingest
 from apps.documents.models import IngestTask
 from ragflow.engine.docstore.base import DocStore
@@ -165,8 +164,7 @@ def purge_deleted(db: None) -> Callable[[], None]:
     """Return a function that does what a worker would: it removes what deleted datasets hold."""
 
     def purge() -> None:
-        for dataset_id in KnowledgeBase.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True):
-            datasets.purge(dataset_id)
+        datasets.purge_hidden()
 
     return purge
 

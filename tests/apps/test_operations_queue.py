@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
@@ -240,3 +241,28 @@ class TestHousekeeping:
         housekeeping.say_alive("here/2", threads=2)
 
         assert [worker.name for worker in Worker.objects.all()] == ["here/2"]
+
+    def test_it_goes_on_while_something_large_is_removed(self, monkeypatch):
+        removing, over, rounds = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+        def remove():
+            removing.set()
+            over.wait(60)
+
+        monkeypatch.setattr(housekeeping, "ROUND_SECONDS", 0.01)
+        monkeypatch.setattr(housekeeping, "_collect_garbage", remove)
+        monkeypatch.setattr(housekeeping, "say_alive", lambda *_: rounds.release())
+        for name in ("_sweep", "_forget", "say_goodbye"):
+            monkeypatch.setattr(housekeeping, name, lambda *_: None)
+        for name in ("report", "report_after_tasks"):
+            monkeypatch.setattr(housekeeping.worker_counts, name, lambda: None)
+        worker = SimpleNamespace(hostname="here", concurrency=2)
+        step = housekeeping.Housekeeping(worker)
+
+        step.start(worker)
+        try:
+            assert removing.wait(60)
+            assert all(rounds.acquire(timeout=60) for _ in range(3))
+        finally:
+            over.set()
+            step.stop(worker)

@@ -157,8 +157,11 @@ class DocStore(Protocol):
     def delete_document(self, dataset_id: str, document_id: str, *, older_than: float | None = None) -> ChunkCount:
         """Delete the chunks of a document in slices. `older_than`: only those created before that Unix time."""
 
-    def delete_dataset(self, dataset_id: str) -> int:
-        """Delete a dataset's chunks in slices, so that other writers never wait long. Return how many there were."""
+    def delete_dataset(self, dataset_id: str, *, unhurried: bool = False) -> int:
+        """Delete a dataset's chunks in slices, so that other writers never wait long. Return how many there were.
+
+        `unhurried`: nobody waits; a store on this machine leaves it to those who do.
+        """
 
     def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:
         """Count the chunks (and their tokens) of a dataset or of one document."""

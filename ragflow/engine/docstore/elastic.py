@@ -216,7 +216,7 @@ class ElasticDocStore:
             filters.append(Range("created_at", {"lt": older_than}))
         return self._delete(dataset_id, filters)
 
-    def delete_dataset(self, dataset_id: str) -> int:
+    def delete_dataset(self, dataset_id: str, *, unhurried: bool = False) -> int:
         return self._delete(dataset_id, within(dataset_id)).chunks
 
     def _delete(self, dataset_id: str, filters: Sequence[Query]) -> ChunkCount:

@@ -152,7 +152,7 @@ def test_a_failing_store_is_reported_and_finished_later(
         patch.setattr(store, "delete_document", fail)
         answer = remove(document)
         Document.objects.update(deleted_at="2020-01-01T00:00:00Z")
-        tasks.sweep()  # logs it and goes on
+        tasks.collect_garbage()  # logs it and goes on
     assert (answer["code"], answer["message"]) == (500, "The index is away.")
     assert api.call("GET", f"{base}/documents")["data"]["total"] == 0
     assert Document.objects.count() == 1

@@ -12,7 +12,7 @@ from django.utils import timezone
 from apps.accounts.models import Membership
 from apps.documents.models import Document, File, FileLink
 from apps.documents.services import deleting, file_deleting
-from apps.documents.tasks import sweep
+from apps.documents.tasks import collect_garbage
 from ragflow.engine.errors import StoreError
 from tests.apps.conftest import API, form
 from tests.apps.documents.files import Files
@@ -199,7 +199,7 @@ def test_a_teams_dataset_takes_files_of_its_editors(api, other, role, code):
     assert stored(other.tenant) == [file]
     api.call("DELETE", f"{base}/documents", {"ids": [document]})
     File.objects.filter(deleted_at__isnull=False).update(deleted_at=timezone.now() - timedelta(hours=1))
-    sweep()
+    collect_garbage()
     assert stored(other.tenant) == []
     assert not File.objects.filter(pk=file).exists()
 
@@ -247,7 +247,7 @@ def test_a_store_that_fails_while_files_are_removed(api, files, dataset, store, 
     an_hour_ago = timezone.now() - timedelta(hours=1)
     Document.objects.update(deleted_at=an_hour_ago)
     File.objects.filter(pk=file).update(deleted_at=an_hour_ago)
-    sweep()
+    collect_garbage()
     assert stored(api.tenant) == []
     assert not FileLink.objects.exists()
     assert File.objects.count() == 2

@@ -403,7 +403,7 @@ def test_an_interrupted_deletion_is_finished(parsed, store, dataset):
     Document.objects.update(deleted_at=timezone.now())
     assert deleting.purge_hidden() == 0
     Document.objects.update(deleted_at=timezone.now() - timedelta(minutes=2))
-    tasks.sweep()
+    tasks.collect_garbage()
     assert not Document.objects.exists()
     assert store.count(dataset["id"]).chunks == 0
 

@@ -620,10 +620,10 @@ def old_search(store: Any, row: KnowledgeBase, space: int, model: str) -> int:
 
 def test_old_vectors_stay_for_searches_under_way_and_then_go(row, filled, found, store):
     embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
-    tasks.sweep()
+    tasks.collect_garbage()
     assert old_search(store, row, 0, HASHING) == 20
     Reembedding.objects.update(finished_at=timezone.now() - timedelta(hours=1))
-    tasks.sweep()
+    tasks.collect_garbage()
     with pytest.raises(VectorsMissing):
         old_search(store, row, 0, HASHING)
     assert Reembedding.objects.get().is_cleared
@@ -637,7 +637,7 @@ def test_vectors_of_a_failed_run_go_and_those_in_use_stay(row, filled, small, fo
     embedding_anew.run(failed.pk)
     assert store.count_lacking(row.pk, failed.space) == 12
     Reembedding.objects.update(finished_at=timezone.now() - timedelta(hours=1))
-    tasks.sweep()
+    tasks.collect_garbage()
     assert store.count_lacking(row.pk, failed.space) == 20
     assert_embedded(store, row)
     assert len(found()) == 20
