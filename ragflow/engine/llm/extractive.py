@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from ragflow.engine.llm.complete import estimate_usage
-from ragflow.engine.llm.sentences import WIDE, split_sentences
+from ragflow.engine.llm.sentences import TERMINAL, WIDE, split_sentences
 from ragflow.engine.types import Message, ModelEvent, Passage, TextDelta
 
 NAME = "extractive@Builtin"
@@ -29,6 +30,8 @@ SIMILARITY_WEIGHT = 0.3  # of the passage's similarity beside the share of quest
 NUMBER_BONUS = 0.15  # for figures in the answer to a question that asks for one
 FRAGMENT_FACTOR = 0.5  # headings, questions and other text that says nothing by itself
 FRAGMENT_WORDS = 4
+HEADING_WORDS = 10  # a line without a stop is no heading of the following sentence if it has more
+CONTEXT_SHARE = 0.25  # of the question's terms, by weight: a neighbour that adds so much is quoted with a sentence
 
 WORD = re.compile(r"[^\W_]+")
 NUMBER = re.compile(r"\d+")
@@ -113,11 +116,14 @@ def _distinct(ranked: Sequence[Quote]) -> list[Quote]:
 def _best_quote(
     question: str, weights: Mapping[str, float], sentences: Sequence[str], passage: int, similarity: float
 ) -> Quote:
-    scores = [_score(question, weights, sentence) for sentence in sentences]
+    fragments = [_is_fragment(sentence, following) for sentence, following in pairwise([*sentences, ""])]
+    scores = [
+        _score(question, weights, sentence) * (FRAGMENT_FACTOR if is_fragment else 1.0)
+        for sentence, is_fragment in zip(sentences, fragments, strict=True)
+    ]
     best = max(range(len(sentences)), key=scores.__getitem__)  # the first of equals
-    text = sentences[best]
-    if _is_fragment(text) and best + 1 < len(sentences):
-        text = f"{text} {sentences[best + 1]}"  # a heading or question with what it introduces
+    other = best + 1 if fragments[best] else _context(best, sentences, weights)
+    text = " ".join(sentences[min(best, other) : max(best, other) + 1])
     return Quote(_quotable(text), passage, scores[best] + SIMILARITY_WEIGHT * max(0.0, similarity))
 
 
@@ -127,14 +133,38 @@ def _score(question: str, weights: Mapping[str, float], sentence: str) -> float:
     score = found / total if total else 0.0
     if ASKS_NUMBER.search(question.lower()) and set(NUMBER.findall(sentence)) - set(NUMBER.findall(question)):
         score += NUMBER_BONUS
-    return score * FRAGMENT_FACTOR if _is_fragment(sentence) else score
+    return score
 
 
-def _is_fragment(sentence: str) -> bool:
+def _is_fragment(sentence: str, following: str) -> bool:
+    """Say whether a sentence says nothing without the following one: a heading, a question, very few words."""
     if sentence.endswith(("?", "？", ":", "：")):
         return True
     words = len(WORD.findall(WIDE.sub("", sentence))) + len(WIDE.findall(sentence)) / 2
-    return words < FRAGMENT_WORDS
+    is_heading = words <= HEADING_WORDS and not sentence.endswith(TERMINAL) and following.endswith(TERMINAL)
+    return words < FRAGMENT_WORDS or is_heading
+
+
+def _context(best: int, sentences: Sequence[str], weights: Mapping[str, float]) -> int:
+    """Return the neighbour that holds what the question asks and the sentence lacks, or the sentence itself.
+
+    "The whale is a mammal. It eats krill." answers only as a whole what the whale eats. List items and table rows
+    stand by themselves.
+    """
+    sentence = sentences[best]
+    missing = weights.keys() - _terms(sentence)
+    added = {
+        place: sum(weights[term] for term in missing & _terms(sentences[place]))
+        for place in (best + 1, best - 1)
+        if 0 <= place < len(sentences) and _reads_on(sentence, sentences[place])
+    }
+    other = max(added, key=added.__getitem__, default=best)
+    return other if missing and added.get(other, 0.0) >= CONTEXT_SHARE * sum(weights.values()) else best
+
+
+def _reads_on(sentence: str, neighbour: str) -> bool:
+    are_whole = sentence.endswith(TERMINAL) and neighbour.endswith(TERMINAL)
+    return are_whole and len(sentence) + len(neighbour) < QUOTE_LENGTH
 
 
 def _term_weights(wanted: frozenset[str], sentences: Sequence[frozenset[str]]) -> dict[str, float]:

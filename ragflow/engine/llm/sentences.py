@@ -13,6 +13,7 @@ TAG = re.compile(
     r"code|pre|section|article|blockquote)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
+EMPTY_CELL = re.compile(r"<t[dh](?:\s[^<>]*)?>\s*</t[dh]>\s*", re.IGNORECASE)
 CELL_END = re.compile(r"</t[dh]>\s*(?=<t[dh][\s>])", re.IGNORECASE)
 LINE_END = re.compile(r"<br\s*/?>|</(?:tr|caption|p|div|li|h[1-6]|blockquote)>", re.IGNORECASE)
 
@@ -22,13 +23,14 @@ ABBREVIATION = re.compile(
     r"(?:^|[\s(\"'“‘])(?:[A-Za-z]|[A-Za-z](?:\.[A-Za-z])+|Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|vs|etc|cf|al|Fig|No|Vol|approx|Inc|Ltd|Co)\.$"
 )
 TERMINAL = tuple('.!?…:;。！？：；|"”’」』）)')
-NEW_ITEM = re.compile(r"\s*(?:[-*•‣◦–—#|>]|\(?\d{1,3}[.)、]|[（(]?[一二三四五六七八九十]+[)）、])")
+FENCE = "```"
+NEW_ITEM = re.compile(r"\s*(?:```|[-*•‣◦–—#|>]|\(?\d{1,3}[.)、]|[（(]?[一二三四五六七八九十]+[)）、])")
 WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uff60]")
 FULL_LINE = 40  # columns; a line this long without a stop goes on in the next one
 
 
 def split_sentences(text: str) -> list[str]:
-    """Return the sentences, list items, headings and table rows of a text, in order, each on one line.
+    """Return the sentences, list items, headings, table rows and lines of code of a text, in order, each on one line.
 
     Markup is removed, lines that only wrap are joined. Nothing else of the wording changes.
     """
@@ -38,17 +40,20 @@ def split_sentences(text: str) -> list[str]:
 def _without_markup(text: str) -> str:
     if not TAG.search(text):
         return text
-    text = LINE_END.sub("\n", CELL_END.sub(", ", text))
+    text = LINE_END.sub("\n", CELL_END.sub(", ", EMPTY_CELL.sub("", text)))
     return html.unescape(TAG.sub("", text))
 
 
 def _units(text: str) -> Iterator[str]:
-    """Yield paragraphs, items and headings: lines, joined where one only wraps."""
+    """Yield paragraphs, items and headings: lines, joined where one only wraps. Lines of code never do."""
     lines = [line.strip() for line in text.splitlines()]
-    unit = ""
+    unit, is_code = "", False
     for line, following in pairwise([*lines, ""]):
+        if line.startswith(FENCE) and line.count(FENCE) == 1:
+            is_code = not is_code or line != FENCE  # one with a language opens a block
+            continue
         unit += line
-        if line and _wraps(line, following):
+        if line and not is_code and _wraps(line, following):
             unit += "" if WIDE.match(line[-1]) and WIDE.match(following[0]) else " "
             continue
         if unit:

@@ -40,6 +40,11 @@ def passages(*contents: str, similarity: float = 0.5) -> list[Passage]:
             "<table><caption>Prices</caption><tr><th>Name</th></tr><tr><td>Kiln</td><td>5 &lt; 6</td></tr></table>",
             ["Prices", "Name", "Kiln, 5 < 6"],
         ),
+        ("<tr><td>PORT</td><td> </td><td>9380</td></tr>", ["PORT, 9380"]),
+        (
+            "So start it:\n\n```sh\nmake run\nmake demo\n```\nIt waits\nthen.",
+            ["So start it:", "make run", "make demo", "It waits then."],
+        ),
         ("List<String> a < b", ["List<String> a < b"]),
         ("", []),
         (" \n . \n", ["."]),
@@ -54,7 +59,7 @@ def test_sentences_rows_items_and_headings_come_apart(text: str, sentences: list
     [
         ("What is a kiln?", "A kiln is an oven for clay. [ID:1]"),
         ("How hot is earthenware fired?", "Potters fire earthenware at about 1000 °C. [ID:1]"),
-        ("What are turbine blades made of?", "Their blades are made of steel. [ID:0]"),
+        ("What are blades made of?", "Their blades are made of steel. [ID:0]"),
     ],
 )
 def test_the_first_quote_is_the_sentence_that_answers(question: str, expected: str) -> None:
@@ -90,6 +95,33 @@ def test_a_heading_is_quoted_with_what_it_introduces() -> None:
     assert best_quotes("What are the opening hours?", passages(text))[0].text == (
         "Opening hours Monday to Friday, 9 to 17."
     )
+
+
+def test_a_heading_of_several_words_is_quoted_with_what_it_introduces() -> None:
+    text = "Servers instead of the built-in parts\nEach is replaced by one variable."
+    assert best_quotes("What replaces the built-in parts?", passages(text))[0].text == text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "quote"),
+    [
+        (
+            "What does the whale eat?",
+            "The whale is a mammal. It eats krill. It is large.",
+            "The whale is a mammal. It eats krill.",
+        ),
+        ("What are turbine blades made of?", TURBINE, TURBINE),
+        ("Where is the whale?", "The whale is large. It lives in the sea.", "The whale is large."),
+        ("What does the whale eat?", "- the whale is large\n- the seal eats fish", "- the whale is large"),
+        (
+            "whale krill",
+            f"The whale is {'very ' * 60}large. It eats {'much ' * 60}krill.",
+            f"The whale is {'very ' * 60}large.",
+        ),
+    ],
+)
+def test_a_sentence_is_quoted_with_the_neighbour_that_completes_it(question: str, text: str, quote: str) -> None:
+    assert best_quotes(question, passages(text))[0].text == quote
 
 
 def test_a_question_in_the_text_is_quoted_with_its_answer() -> None:
