@@ -73,6 +73,13 @@ def test_ids_are_version_1_uuids():
     assert len({new_id() for _ in range(1000)}) == 1000
 
 
+def test_an_id_tells_neither_the_machine_nor_the_next_id():
+    ids = [uuid.UUID(hex=new_id()) for _ in range(100)]
+    assert all(id_.node >> 40 & 1 for id_ in ids)  # no network card has such an address
+    assert len({id_.node for id_ in ids}) == len(ids)
+    assert len({id_.clock_seq for id_ in ids}) > len(ids) / 2
+
+
 @pytest.mark.parametrize(
     ("path", "canonical"),
     [
