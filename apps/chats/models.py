@@ -101,6 +101,24 @@ class Session(Record):
         return self.name
 
 
+class SessionSource(models.Model):
+    """A dataset that answers of a session were looked for in: what they say may be from there, whether cited or not.
+
+    It is no foreign key, because the answers outlive the dataset. Empty: somewhere, before this was recorded.
+    """
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="sources", db_index=False)
+    dataset_id = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["session", "dataset_id"], name="each_source_once_per_session")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} draws on {self.dataset_id or 'an unknown dataset'}"
+
+
 class Message(models.Model):
     """What one side said. The ascending primary key is the order of a conversation."""
 

@@ -118,6 +118,12 @@ def _parameter(element: Any) -> Parameter:
     return Parameter(str(element["key"]), bool(element["optional"]))
 
 
+def languages_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the languages into which a question is translated before it is searched for."""
+    languages = config.get("cross_languages")
+    return tuple(str(name) for name in languages) if isinstance(languages, list) else ()
+
+
 def public_names(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored `prompt_config` by the names of the API."""
     return {_PUBLIC_NAMES.get(name, name): value for name, value in config.items()}

@@ -79,6 +79,11 @@ def read_settings(config: Mapping[str, Any]) -> SearchSettings:
     )
 
 
+def dataset_ids_of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the datasets that a stored configuration names."""
+    return texts("kb_ids", config.get("kb_ids") or [])
+
+
 def without_key(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration for people who may use it but not read its secret."""
     return {key: value for key, value in config.items() if key != WEB_SEARCH_KEY}

@@ -11,7 +11,7 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 
 from apps.chats import selectors
-from apps.chats.models import Message, Session
+from apps.chats.models import Message
 from apps.core.principal import Principal
 
 
@@ -29,12 +29,7 @@ class Day:
 
 def days_of(principal: Principal, since: datetime, until: datetime) -> list[Day]:
     """Return the days on which people opened embedded chats of the caller's, oldest first."""
-    sessions = Session.objects.order_by().filter(
-        assistant__in=selectors.assistants_of(principal).order_by(),
-        is_embedded=True,
-        created_at__gte=since,
-        created_at__lte=until,
-    )
+    sessions = selectors.embedded_sessions_of(principal).order_by().filter(created_at__gte=since, created_at__lte=until)
     opened = sessions.values(day=TruncDate("created_at")).annotate(
         sessions=Count("pk"), users=Count("user_id", distinct=True)
     )

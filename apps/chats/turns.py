@@ -23,7 +23,7 @@ from apps.chats import schemas, selectors, services
 from apps.chats.errors import UnknownModel
 from apps.chats.filters import read_filter
 from apps.chats.models import Assistant, Session
-from apps.chats.prompt_config import parameters_of
+from apps.chats.prompt_config import languages_of, parameters_of
 from apps.chats.questions import (
     Asked,
     check_openai_messages,
@@ -77,6 +77,7 @@ class OpenTurn:
     turn: Turn
     model: ChatModel
     search: Search | None
+    dataset_ids: Sequence[str] = ()  # where it searches
     web: WebSearch | None = None
     voice: TextToSpeech | None = None
     streams: bool = True  # the answer is read while it is made
@@ -96,7 +97,7 @@ def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> Op
     Raises NotFound, DataError and BadValue; the order of the checks is part of the contract.
     """
     assistant = _assistant(principal, chat_id)
-    return _continue(principal, assistant, _session(assistant, body.get("session_id")), body)
+    return _continue(principal, assistant, _session(principal, assistant, body.get("session_id")), body)
 
 
 def open_embedded_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> OpenTurn | Greeting:
@@ -106,7 +107,8 @@ def open_embedded_turn(principal: Principal, chat_id: str, body: Mapping[str, An
         raise LookupFailed("Dialog not found", AssertionError)
     check_question(body)
     session_id = body.get("session_id")
-    session = selectors.sessions_of(assistant).filter(pk=str(session_id)).first() if session_id else None
+    sessions = selectors.sessions_of(principal, assistant)
+    session = sessions.filter(pk=str(session_id)).first() if session_id else None
     if session_id and session is None:
         raise LookupFailed("Session not found!", AssertionError)
     further = further_datasets(body)
@@ -163,11 +165,11 @@ def _assistant(principal: Principal, chat_id: str) -> Assistant:
     return assistant
 
 
-def _session(assistant: Assistant, session_id: Any) -> Session | None:
+def _session(principal: Principal, assistant: Assistant, session_id: Any) -> Session | None:
     """Return the session that a completion continues, None if it names none."""
     if not session_id:
         return None
-    session = selectors.sessions_of(assistant).filter(pk=str(session_id)).first()
+    session = selectors.sessions_of(principal, assistant).filter(pk=str(session_id)).first()
     if session is None:
         raise NotFound(f"You don't own the session {session_id}")
     return session
@@ -213,11 +215,12 @@ def _open(
             insert_citations=quote and not asked.streams,
             refine_multiturn=bool(prompt.get("refine_multiturn")),
             keyword=bool(prompt.get("keyword")),
-            cross_languages=_languages(prompt.get("cross_languages")),
+            cross_languages=languages_of(prompt),
             research=research,
         ),
         model=model,
         search=search,
+        dataset_ids=[dataset.pk for dataset in datasets],
         web=web,
         voice=_voice(assistant),
         streams=asked.streams,
@@ -242,9 +245,7 @@ def _voice(assistant: Assistant) -> TextToSpeech | None:
 def _datasets(principal: Principal, assistant: Assistant, further: Sequence[str]) -> list[KnowledgeBase]:
     """Return the assistant's datasets and those that the request adds. Raises NotFound for one that is not there."""
     own = selectors.datasets_of(principal, [assistant]).get(assistant.pk, [])
-    if not further:
-        return own
-    found = selectors.askable_datasets(principal, further)
+    found = selectors.askable_datasets(principal, further) if further else {}
     _check_known(further, found)
     return list({dataset.pk: dataset for dataset in [*own, *found.values()]}.values())
 
@@ -257,10 +258,6 @@ def _check_known(ids: Sequence[str], known: Collection[str]) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _languages(value: Any) -> tuple[str, ...]:
-    return tuple(str(name) for name in value) if isinstance(value, list) else ()
 
 
 # -- answering -----------------------------------------------------------------------------------------------------
@@ -365,6 +362,7 @@ def _exchange(opened: OpenTurn, answer: Answer) -> services.Exchange:
         answer=answer.text,
         thoughts=answer.thoughts,
         reference=reference_of_answer(answer, quote=opened.turn.quote),
+        dataset_ids=opened.dataset_ids,
     )
 
 
@@ -382,6 +380,7 @@ def _partial_exchange(opened: OpenTurn, said: _Said) -> services.Exchange:
         answer=said.text,
         thoughts=said.thoughts,
         reference=reference_to_wire(said.retrieval) if opened.turn.quote else {},
+        dataset_ids=opened.dataset_ids,
         interrupted=True,
     )
 

@@ -24,7 +24,7 @@ class Principal:
     """The caller, as services and selectors see it: a tenant, and the user or token that acts for it.
 
     `dataset_ids` and `assistant_ids` narrow what a token reaches; None means everything of the tenant. Selectors apply
-    them, so what lies outside does not exist for the caller.
+    them, so what lies outside does not exist for the caller, nor does what was made from it.
     """
 
     tenant_id: str
@@ -41,6 +41,14 @@ class Principal:
     @property
     def is_narrowed(self) -> bool:
         return self.dataset_ids is not None or self.assistant_ids is not None
+
+    @property
+    def named_datasets(self) -> frozenset[str] | None:
+        """The datasets that the caller may name; None means any.
+
+        A token that is limited to assistants alone reaches datasets through them only.
+        """
+        return frozenset() if self.dataset_ids is None and self.is_narrowed else self.dataset_ids
 
     def ends_before(self, moment: datetime | None) -> bool:
         """Tell whether the caller can do nothing any more at a moment. None stands for one that never comes."""

@@ -47,9 +47,9 @@ def editable_datasets(principal: Principal) -> QuerySet[KnowledgeBase]:
 
 
 def _reachable(principal: Principal) -> QuerySet[KnowledgeBase]:
-    """Return the live datasets of everybody; for a narrowed token those that it names."""
+    """Return the live datasets of everybody; for a narrowed token those that it may name."""
     live = KnowledgeBase.objects.filter(deleted_at__isnull=True)
-    return live if principal.dataset_ids is None else live.filter(pk__in=principal.dataset_ids)
+    return live if principal.named_datasets is None else live.filter(pk__in=principal.named_datasets)
 
 
 def live_dataset(dataset_id: str) -> KnowledgeBase | None:
@@ -83,8 +83,8 @@ def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, Know
 def readable_ids(principal: Principal, datasets: Iterable[KnowledgeBase]) -> set[str]:
     """Return which of these datasets the caller may read. Mostly they are its own, and no query is needed to see it."""
     live = [dataset for dataset in datasets if dataset.deleted_at is None]
-    if principal.dataset_ids is not None:
-        live = [dataset for dataset in live if dataset.pk in principal.dataset_ids]
+    if principal.named_datasets is not None:
+        live = [dataset for dataset in live if dataset.pk in principal.named_datasets]
     own = {dataset.pk for dataset in live if dataset.tenant_id == principal.tenant_id}
     others = [dataset.pk for dataset in live if dataset.pk not in own]
     if not others:

@@ -287,10 +287,13 @@ def test_a_token_without_the_scope(world: World, scope: Scope):
             assert world.snapshot() == before, route
 
 
-def test_a_token_limited_to_another_dataset(world: World):
-    named = world.owner.create_dataset("named")["id"]
+@pytest.mark.parametrize("limit", ["dataset_ids", "assistant_ids", "both"])
+def test_a_token_limited_to_something_else(world: World, limit: str):
+    dataset = world.owner.create_dataset("named")["id"]
+    chat = world.owner.call("POST", "/api/v1/chats", {"name": "named"})["data"]["id"]
+    limits = {"dataset_ids": [dataset], "assistant_ids": [chat]}
     before = world.snapshot()
-    header = world.token(dataset_ids=[named], assistant_ids=[], scopes=[READ, WRITE, CHAT])
+    header = world.token(scopes=[READ, WRITE, CHAT], **(limits if limit == "both" else {limit: limits[limit]}))
     for route in ABOUT_THE_OWNER:
         if "/file/" in route[1]:
             continue  # files belong to no dataset

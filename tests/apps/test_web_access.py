@@ -112,7 +112,8 @@ def world(api: API, run_tasks: Callable[[], int]) -> World:
     api.call("POST", f"/api/v1/datasets/{dataset}/chunks", {"document_ids": [document]})
     run_tasks()
     chunk = doc_store().list_chunks(dataset, document, offset=0, limit=1).chunks[0].id
-    dialog = api.call("POST", "/v1/dialog/set", {"name": "theirs", "prompt_config": {"system": "x"}})["data"]["id"]
+    made = {"name": "theirs", "kb_ids": [dataset], "prompt_config": {"system": "x"}}
+    dialog = api.call("POST", "/v1/dialog/set", made)["data"]["id"]
     return World(api, {"dataset": dataset, "document": document, "chunk": chunk, "dialog": dialog})
 
 
@@ -212,12 +213,24 @@ def test_a_scope_opens_what_needs_it(world: World, route, scope):
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route not in ABOUT_NOBODY], ids=lambda route: route[1])
-def test_a_narrowed_token_reaches_what_it_names(world: World, route):
-    own = world.owner.create_dataset("named")["id"]
-    token = accounts.create_token(tenant=world.owner.tenant, dataset_ids=[own], assistant_ids=[]).secret
+@pytest.mark.parametrize("limit", ["dataset_ids", "assistant_ids"])
+def test_a_narrowed_token_reaches_what_it_names(world: World, route, limit):
+    dataset = world.owner.create_dataset("named")["id"]
+    dialog = world.owner.call("POST", "/v1/dialog/set", {"name": "named", "prompt_config": {}})["data"]["id"]
+    limits = {"dataset_ids": [dataset], "assistant_ids": [dialog]}
+    token = accounts.create_token(tenant=world.owner.tenant, **{limit: limits[limit]}).secret
     before = world.snapshot()
     assert Caller(f"Bearer {token}").request_of(route, world.names)["code"] != 0
     assert world.snapshot() == before
+
+
+@pytest.mark.parametrize("route", sorted(ABOUT_NOBODY), ids=lambda route: route[1])
+@pytest.mark.parametrize("limits", [{"dataset_ids": ["f" * 32]}, {"assistant_ids": ["f" * 32]}], ids=str)
+def test_lists_hold_nothing_that_a_token_does_not_reach(world: World, route, limits):
+    token = accounts.create_token(tenant=world.owner.tenant, **limits).secret
+    answer = str(Caller(f"Bearer {token}").request_of(route, world.names))
+    assert world.names["dataset"] not in answer
+    assert world.names["dialog"] not in answer
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route[1])

@@ -15,13 +15,12 @@ from apps.accounts.selectors import tenant_of
 from apps.chats.models import Assistant, AssistantDataset, default_generation_options
 from apps.chats.prompt_config import check_variables, completed
 from apps.chats.schemas import AssistantData, unrecognized
-from apps.chats.selectors import assistants_of
+from apps.chats.selectors import assignable_datasets, assistants_of
 from apps.chats.services.deleting import Deletion, delete_named
 from apps.core.errors import Conflict, DataError, NotFound
 from apps.core.names import name_key
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.selectors import accessible_datasets
 from ragflow.engine.generation.wording import DEFAULT_SYSTEM
 
 # Rerank models that clients of the contract name without having configured them.
@@ -74,7 +73,7 @@ def update_assistant(*, principal: Principal, assistant: Assistant, data: Assist
     Raises NotFound, DataError, Conflict and BadValue.
     """
     assistant = _locked(principal, assistant)  # merge into what is stored now
-    datasets = None if data.dataset_ids is None else _usable_datasets(principal, data.dataset_ids)
+    datasets = None if data.dataset_ids is None else _usable_datasets(principal, data.dataset_ids, assistant)
     _check_models(assistant.tenant, data)
     if "name" in data.columns:
         if not data.columns["name"]:
@@ -114,9 +113,12 @@ def delete_assistants(*, principal: Principal, ids: Sequence[str]) -> Deletion:
     )
 
 
-def _usable_datasets(principal: Principal, ids: Sequence[Any]) -> list[KnowledgeBase]:
+def _usable_datasets(
+    principal: Principal, ids: Sequence[Any], assistant: Assistant | None = None
+) -> list[KnowledgeBase]:
     """Return the datasets in order, each once. Raises NotFound, DataError or EmbeddingsDiffer."""
-    found = accessible_datasets(principal).in_bulk([dataset_id for dataset_id in ids if isinstance(dataset_id, str)])
+    named = [dataset_id for dataset_id in ids if isinstance(dataset_id, str)]
+    found = assignable_datasets(principal, named, assistant)
     for dataset_id in ids:
         dataset = found.get(dataset_id) if isinstance(dataset_id, str) else None
         if dataset is None:

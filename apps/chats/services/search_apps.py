@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db import IntegrityError, transaction
 
 from apps.accounts import audit
@@ -10,8 +13,8 @@ from apps.accounts.selectors import tenant_or_none
 from apps.chats.models import SearchApp
 from apps.chats.schemas import SearchAppData
 from apps.chats.search_config import defaults, read_settings
-from apps.chats.selectors import own_search_apps
-from apps.core.errors import Conflict, DataError
+from apps.chats.selectors import askable_datasets, own_search_apps
+from apps.core.errors import Conflict, DataError, NotFound
 from apps.core.ids import is_id
 from apps.core.names import insert_with_free_name, name_key
 from apps.core.principal import Principal
@@ -20,12 +23,12 @@ LONGEST_NAME = 255  # bytes
 
 
 def create_search_app(*, principal: Principal, data: SearchAppData) -> SearchApp:
-    """Create a search app; when its name is taken, under the next free one. Raises DataError and BadValue."""
+    """Create a search app; when its name is taken, under the next free one. Raises NotFound, DataError and BadValue."""
     tenant = tenant_or_none(principal)
     if tenant is None:
         raise DataError("Authorized identity.")
     config = {**defaults(), **data.search_config}
-    read_settings(config)
+    _check(principal, config)
 
     def insert(name: str) -> SearchApp:
         app = SearchApp(tenant=tenant, name=name, **data.columns)
@@ -34,14 +37,15 @@ def create_search_app(*, principal: Principal, data: SearchAppData) -> SearchApp
         audit.record("create", "search app", id=app.pk, name=app.name, tenant_id=app.tenant_id)
         return app
 
-    return insert_with_free_name(data.name, siblings=own_search_apps(principal), insert=insert, max_bytes=LONGEST_NAME)
+    siblings = SearchApp.objects.filter(tenant=tenant)
+    return insert_with_free_name(data.name, siblings=siblings, insert=insert, max_bytes=LONGEST_NAME)
 
 
 @transaction.atomic
 def update_search_app(*, principal: Principal, search_id: str, tenant_id: str, data: SearchAppData) -> SearchApp:
     """Change a search app; its configuration is merged into the stored one, entry by entry.
 
-    Raises NotYours, DataError, Conflict and BadValue.
+    Raises NotYours, NotFound, DataError, Conflict and BadValue.
     """
     app = _locked(principal, search_id)
     if tenant_id != principal.tenant_id:
@@ -50,7 +54,7 @@ def update_search_app(*, principal: Principal, search_id: str, tenant_id: str, d
         raise Conflict("Duplicated search name.")
     app.name = data.name
     app.search_config = {**app.search_config, **data.search_config}
-    read_settings(app.search_config)
+    _check(principal, app.search_config)
     for column, value in data.columns.items():
         setattr(app, column, value)
     try:
@@ -68,6 +72,18 @@ def delete_search_app(*, principal: Principal, search_id: str) -> None:
     app = _locked(principal, search_id)
     audit.record("delete", "search app", id=app.pk, name=app.name, tenant_id=app.tenant_id)
     app.delete()
+
+
+def _check(principal: Principal, config: Mapping[str, Any]) -> None:
+    """Raise BadValue for an entry of a wrong type, NotFound for a dataset that lies outside the limits of a token.
+
+    Any other dataset is looked for when the search app is asked, on behalf of whoever asks.
+    """
+    named = read_settings(config).dataset_ids
+    known = askable_datasets(principal, named) if principal.is_narrowed else named
+    for id_ in named:
+        if id_ not in known:
+            raise NotFound(f"You don't own the dataset {id_}.")
 
 
 def _locked(principal: Principal, search_id: str) -> SearchApp:

@@ -11,10 +11,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from apps.chats.models import Assistant, Message, Session
+from apps.chats.models import Assistant, Message, Session, SessionSource
 from apps.chats.schemas import SessionData
 from apps.chats.selectors import sessions_of
 from apps.chats.services.deleting import Deletion, delete_named
+from apps.core.principal import Principal
 
 
 @transaction.atomic
@@ -47,10 +48,10 @@ def update_session(*, session: Session, data: SessionData) -> Session:
     return session
 
 
-def delete_sessions(*, assistant: Assistant, ids: Sequence[str]) -> Deletion:
+def delete_sessions(*, principal: Principal, assistant: Assistant, ids: Sequence[str]) -> Deletion:
     """Delete these sessions of the assistant with their messages, or all if none is named."""
     return delete_named(
-        sessions_of(assistant),
+        sessions_of(principal, assistant),
         ids,
         delete=lambda rows: rows.delete()[1].get("chats.Session", 0),
         missing="The chat doesn't own the session {}",
@@ -70,6 +71,7 @@ class Exchange:
     answer: str
     thoughts: str = ""
     reference: dict[str, Any] = field(default_factory=dict)
+    dataset_ids: Sequence[str] = ()  # where the answer was looked for
     interrupted: bool = False
     tokens: int = 0
     seconds: float = 0.0
@@ -82,6 +84,10 @@ def record_exchange(*, exchange: Exchange) -> None:
     # Also makes a second exchange of the same session wait, so that pairs do not interleave.
     if not Session.objects.filter(pk=exchange.session_id).update(updated_at=now):
         return
+    SessionSource.objects.bulk_create(
+        [SessionSource(session_id=exchange.session_id, dataset_id=id_) for id_ in exchange.dataset_ids],
+        ignore_conflicts=True,
+    )
     shared = {"session_id": exchange.session_id, "pair_id": exchange.pair_id, "created_at": now}
     Message.objects.bulk_create(
         [

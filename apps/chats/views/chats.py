@@ -64,6 +64,7 @@ class SessionViewSet(ResourceViewSet):
         assistant = _own(request, chat_id, f"You don't own the assistant {chat_id}.")
         query = request.query_params
         sessions = selectors.matching_sessions(
+            caller(request),
             assistant,
             session_id=query.get("id", ""),
             name=query.get("name", ""),
@@ -86,9 +87,8 @@ class SessionViewSet(ResourceViewSet):
     @extend_schema(summary="Delete sessions", request=api_schema.IDS)
     def destroy(self, request: Request, chat_id: str) -> Response:
         assistant = _own(request, chat_id, "You don't own the chat")
-        return _deleted(
-            services.delete_sessions(assistant=assistant, ids=schemas.ids_of(read_object(http_request(request))))
-        )
+        ids = schemas.ids_of(read_object(http_request(request)))
+        return _deleted(services.delete_sessions(principal=caller(request), assistant=assistant, ids=ids))
 
 
 def _own(request: Request, chat_id: str, otherwise: str) -> Assistant:

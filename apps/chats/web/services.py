@@ -10,14 +10,13 @@ from django.db import IntegrityError, transaction
 from apps.accounts import language_models
 from apps.accounts.models import Tenant
 from apps.chats.models import Assistant
-from apps.chats.selectors import all_assistants_of, assistants_of
+from apps.chats.selectors import all_assistants_of, assignable_datasets, assistants_of
 from apps.chats.services.assistants import delete_assistants, write_assistant
 from apps.chats.web.schemas import LONGEST_NAME, DialogData
 from apps.core.errors import Conflict, DataError, NotFound, OperationRefused
 from apps.core.names import insert_with_free_name
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
-from apps.datasets.selectors import datasets_by_id
 
 
 def create_dialog(*, principal: Principal, tenant: Tenant, data: DialogData) -> Assistant:
@@ -50,8 +49,8 @@ def update_dialog(*, principal: Principal, dialog_id: str, data: DialogData) -> 
 
     Raises DataError for datasets that do not go together, NotFound, Conflict for a name in use.
     """
-    datasets = None if data.dataset_ids is None else _datasets(principal, data.dataset_ids)
     assistant = assistants_of(principal).select_for_update().filter(pk=dialog_id).first()
+    datasets = None if data.dataset_ids is None else _datasets(principal, data.dataset_ids, assistant)
     if assistant is None:
         raise NotFound("Dialog not found!")
     assistant.prompt_config = data.prompt_config
@@ -76,8 +75,9 @@ def delete_dialogs(*, principal: Principal, ids: Sequence[str]) -> None:
         delete_assistants(principal=principal, ids=ids)
 
 
-def _datasets(principal: Principal, ids: Sequence[Any]) -> list[KnowledgeBase]:
-    datasets = list(datasets_by_id(principal, [id_ for id_ in ids if isinstance(id_, str)]).values())
+def _datasets(principal: Principal, ids: Sequence[Any], assistant: Assistant | None = None) -> list[KnowledgeBase]:
+    named = [id_ for id_ in ids if isinstance(id_, str)]
+    datasets = list(assignable_datasets(principal, named, assistant).values())
     models = [dataset.embedding_model for dataset in datasets]
     if len({model.partition("@")[0] for model in models}) > 1:
         raise DataError(f'Datasets use different embedding models: {models}"')
