@@ -39,6 +39,7 @@ ASKS_NUMBER = re.compile(
     r"\b(?:when|how (?:many|much|long|old|far|large|big)|what (?:year|date|percent\w*))\b|何时|多少|哪一年|几"
 )
 MARKER = re.compile(r"[\[【(（]\s*ID\s*[:：]?\s*(\d+)\s*[\]】)）]", re.IGNORECASE)
+CODE = re.compile(r"^[^\S\n]*```.*?(?:^[^\S\n]*```[^\S\n]*$|\Z)", re.MULTILINE | re.DOTALL)
 PIECE = re.compile(r"(?:[^\S\n]*[^\s]{1,24}){1,6}\s*")  # what one streamed delta holds
 
 STOP_WORDS = frozenset(
@@ -93,7 +94,7 @@ def best_quotes(question: str, passages: Sequence[Passage]) -> list[Quote]:
     A sentence scores the share of the question's terms it holds, each weighted by how rare it is among all sentences
     (inverse document frequency as in BM25), plus a part of the similarity its passage was retrieved with.
     """
-    texts = [split_sentences(passage.chunk.content) for passage in passages]
+    texts = [_sentences(passage.chunk.content) for passage in passages]
     weights = _term_weights(_terms(question), [_terms(sentence) for sentences in texts for sentence in sentences])
     candidates = (
         _best_quote(question, weights, sentences, index, passages[index].similarity)
@@ -101,6 +102,11 @@ def best_quotes(question: str, passages: Sequence[Passage]) -> list[Quote]:
         if sentences
     )
     return _distinct(sorted(candidates, key=lambda quote: -quote.score))
+
+
+def _sentences(text: str) -> list[str]:
+    """Return the sentences of a passage: code that stands among text has none, however many words it shares."""
+    return split_sentences(CODE.sub("\n", text)) or split_sentences(text)
 
 
 def _distinct(ranked: Sequence[Quote]) -> list[Quote]:

@@ -166,6 +166,19 @@ async def test_it_answers_the_last_user_message_in_pieces_and_counts_tokens() ->
     assert usage.completion_tokens > 10
 
 
+def test_code_among_text_is_not_quoted_even_if_it_repeats_the_question() -> None:
+    code = '```python\nask("What is a kiln?")  # a kiln is what\n```'
+    (quote,) = best_quotes("What is a kiln?", passages(f"{code}\n{KILN}"))
+    assert quote.text == "A kiln is an oven for clay."
+    (unclosed,) = best_quotes("What is a kiln?", passages(f"{KILN}\n{code[:-3]}"))
+    assert unclosed.text == "A kiln is an oven for clay."
+
+
+def test_a_passage_of_code_alone_is_quoted() -> None:
+    (quote,) = best_quotes("Where is the kiln?", passages("```\nkiln = place('Bonn')\n```"))
+    assert "place('Bonn')" in quote.text
+
+
 @pytest.mark.parametrize("question", ["", "?", "of the", "\ud83d", "x" * 10_000, "🔥"])
 @pytest.mark.parametrize("content", ["", "   ", "🔥", "\ud83d half", "<td>", "|---|---|", "x" * 10_000, "。" * 50])
 async def test_odd_input_gives_an_answer(question: str, content: str) -> None:
