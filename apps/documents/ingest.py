@@ -59,8 +59,10 @@ def _see_through(task: IngestTask) -> None:
         if isinstance(error, StoreUnavailable) and task.attempt < MAX_ATTEMPTS:
             work.try_later(error)
         else:
+            log.info("Document %s cannot be parsed: %s", task.document_id, error)
             work.fail(error, str(error))
     except FileNotFoundError as error:
+        log.warning("The file of document %s is missing from the file storage", task.document_id)
         work.fail(error, "The file of this document is missing from the file storage. Upload it again.")
     except Exception as error:
         log.exception("Parsing of document %s failed", task.document_id)
@@ -72,6 +74,7 @@ def claim(task_id: str) -> IngestTask | None:
     task = claimed(IngestTask.objects.select_related("document__dataset"), task_id)
     if task is None or task.attempt <= MAX_ATTEMPTS:
         return task
+    log.warning("Document %s is set aside: it stopped its worker %d times", task.document_id, MAX_ATTEMPTS)
     _Work(task).end(
         IngestTask.State.QUARANTINED,
         "worker_lost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import timedelta
 
@@ -92,9 +93,13 @@ def test_the_task_of_the_broker_runs_it(queue, document_of):
         ("song.mp3", b"ID3", "unsupported", "song.mp3"),
     ],
 )
-def test_a_file_that_cannot_be_read_fails_with_a_sentence(queue, document_of, name, content, key, part):
+def test_a_file_that_cannot_be_read_fails_with_a_sentence(queue, document_of, caplog, name, content, key, part):
     task = queue(name, content)
-    ingest.run(task.pk)
+    with caplog.at_level(logging.INFO):
+        ingest.run(task.pk)
+    (line,) = [record for record in caplog.records if record.name == "apps.documents.ingest"]
+    assert part in line.getMessage()
+    assert line.exc_info is None
     document = document_of(task.document_id)
     assert (document["run"], document["progress"], document["chunk_count"]) == ("FAIL", -1.0, 0)
     assert "[ERROR] " in document["progress_msg"]
