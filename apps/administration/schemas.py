@@ -43,6 +43,7 @@ class Permission(BaseModel):
 
 def new_user(body: Mapping[str, Any]) -> NewUser:
     """Return the user to make. Raises AdminError."""
+    body = {"username": body.get("user_name"), **body}  # as the command line of 0.22 calls it
     if not body.get("username") or not body.get("password"):
         raise AdminError(400, "Username and password are required")
     user = validate(NewUser, body)

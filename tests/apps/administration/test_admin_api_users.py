@@ -86,6 +86,10 @@ class TestCreate:
         assert anonymous.call("POST", "/v1/user/login", body)["code"] == 0
         assert anonymous.call("POST", f"{PATH}login", body)["message"] == "Not admin"
 
+    def test_by_a_client_of_the_version_before(self, ask):
+        body = {"user_name": "new@example.org", "password": encrypted("secret"), "role": "user"}
+        assert ask("POST", "users", body)["data"]["email"] == "new@example.org"
+
     def test_an_administrator(self, ask, anonymous: Web):
         assert self.make(ask, role="admin")["data"]["is_superuser"] is True
         body = {"email": "new@example.org", "password": encrypted("secret")}
