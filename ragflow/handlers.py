@@ -22,7 +22,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBas
 from django.urls import set_script_prefix
 
 from apps.core.caller import forget_request
-from apps.core.errors import TooLarge
+from apps.core.errors import NoSpace, TooLarge
 from apps.core.http import error_response
 from apps.core.middleware import CanonicalPath, CrossOrigin, RequestId
 from apps.core.threads import submit
@@ -43,6 +43,10 @@ def too_large() -> TooLarge:
     )
 
 
+def no_room() -> NoSpace:
+    return NoSpace("The server has no room on its disk for the body of this request.")
+
+
 class _LimitedHandler(ASGIHandler):
     """Django's handler with a limit on the request body, enforced while it arrives."""
 
@@ -52,7 +56,7 @@ class _LimitedHandler(ASGIHandler):
             if _announced_size(scope) > settings.MAX_UPLOAD_BYTES:
                 raise too_large()
             await self.handle(scope, receive, send)
-        except TooLarge as error:
+        except (TooLarge, NoSpace) as error:
             response = error_response(error)
             response["Connection"] = "close"  # the rest of the body is not read
             await self.send_response(response, send)
@@ -64,12 +68,14 @@ class _LimitedHandler(ASGIHandler):
         return match
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
-        """Copy the body into a file that leaves memory when it grows. Raises TooLarge and RequestAborted."""
+        """Copy the body into a file that leaves memory when it grows. Raises TooLarge, NoSpace and RequestAborted."""
         body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115 -- the request closes it
         try:
             await _copy_body(receive, body)
-        except BaseException:
+        except BaseException as error:
             body.close()
+            if isinstance(error, OSError):
+                raise no_room() from error
             raise
         body.seek(0)
         return body

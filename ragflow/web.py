@@ -24,6 +24,11 @@ from twisted.internet import defer, reactor
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from apps.core.errors import RagflowError
+from apps.core.http import error_response
+from apps.core.logs import begin_request
+from ragflow.handlers import no_room, too_large
+
 log = logging.getLogger("ragflow.web")
 
 BACKLOG = 2048  # connections that may wait to be accepted; Twisted's own 50 refuses bursts
@@ -43,18 +48,28 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         self.caught_up: asyncio.Future[None] | None = None  # while the client has to read what was written
         self._refused = False
 
-    # The body: refused before it is read if its length is announced, else at the byte that is too many.
+    # The body: refused before it is read if its length is announced, else at the byte that is too many. The temporary
+    # file fails when the disk is full.
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802
-        super().gotLength(length)
         if length is not None and length > settings.MAX_UPLOAD_BYTES:
-            self._refuse()
+            self._refuse(too_large())
+            return
+        try:
+            super().gotLength(length)
+        except OSError:
+            self._refuse(no_room())
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
-        if not self._refused and self.content.tell() + len(data) > settings.MAX_UPLOAD_BYTES:
-            self._refuse()
-        if not self._refused:
+        if self._refused:
+            return
+        if self.content.tell() + len(data) > settings.MAX_UPLOAD_BYTES:
+            self._refuse(too_large())
+            return
+        try:
             super().handleContentChunk(data)
+        except OSError:
+            self._refuse(no_room())
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802
         if self._refused:
@@ -67,15 +82,11 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         body, self.content = self.content, io.BytesIO()
         return body
 
-    def _refuse(self) -> None:
+    def _refuse(self, error: RagflowError) -> None:
         """Answer at once. What still arrives is dropped for a moment, so that the client can read the answer."""
-        from apps.core.http import error_response
-        from apps.core.logs import begin_request
-        from ragflow.handlers import too_large
-
         self._refused = True
         self.requestHeaders.removeHeader(b"expect")  # else Twisted would ask for the body
-        response = error_response(too_large())
+        response = error_response(error)
         proposed = self.requestHeaders.getRawHeaders("x-request-id", [None])[0]
         request_id = copy_context().run(begin_request, proposed)  # there is no request yet whose lines it could name
         self.channel.write(

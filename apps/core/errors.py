@@ -7,6 +7,7 @@ makes of them is decided in `wire_profile`.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from django.core.exceptions import (
     TooManyFieldsSent,
 )
 from django.db import DataError as DatabaseDataError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.http.multipartparser import MultiPartParserError
 
@@ -136,6 +138,18 @@ class ServerFailure(RagflowError):
     """Something of ours failed, and we know what."""
 
     key, code, status = "server_failure", 500, 500
+
+
+class NoSpace(ServerFailure):
+    """A disk of ours is full. Reading goes on; writing works again as soon as there is room."""
+
+    key, status = "no_space", 507
+
+
+class DatabaseAway(ServerFailure):
+    """The database does not answer, or is kept busy by others. The same request may succeed a little later."""
+
+    key, status = "database_away", 503
 
 
 class Unavailable(RagflowError):
@@ -267,11 +281,41 @@ def _deliberate(exc: BaseException) -> RagflowError | None:
         return MalformedBody("The request could not be read.", reference="<BadRequest '400: Bad Request'>")
     if isinstance(exc, DatabaseDataError):
         return BadValue("The request holds a value that the database cannot store, such as the character NUL.")
+    if isinstance(exc, OperationalError | InterfaceError):
+        return _from_database(exc)
+    if is_full(exc):
+        return NoSpace("A disk of the server is full.")
     if isinstance(exc, Http404):
         return NotFound(str(exc) or "Not found.")
     if isinstance(exc, PermissionDenied):
         return AccessDenied("No authorization.")
     return None
+
+
+_FULL, _PASSING = "SQLITE_FULL", ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+_POSTGRESQL_FULL = "53100"  # disk_full
+
+
+def is_full(exc: BaseException) -> bool:
+    """Tell whether an operation failed because a disk is full or a quota used up: of files, or of the database."""
+    if isinstance(exc, OperationalError):
+        cause = exc.__cause__
+        return getattr(cause, "sqlite_errorname", "") == _FULL or getattr(cause, "sqlstate", "") == _POSTGRESQL_FULL
+    return isinstance(exc, OSError) and exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def _from_database(exc: OperationalError | InterfaceError) -> RagflowError | None:
+    """Return what is told of a database that cannot answer; None for statements that are wrong, which are our mistakes.
+
+    PostgreSQL has another class for those. SQLite has not, but names its reasons.
+    """
+    name = getattr(exc.__cause__, "sqlite_errorname", None)
+    if name is not None and not name.startswith((_FULL, *_PASSING)):
+        return None
+    log.error("Database: %s", exc)
+    if is_full(exc):
+        return NoSpace("The disk of the database is full, so nothing can be changed until there is room.")
+    return DatabaseAway("The database does not answer at the moment. Try again a little later.")
 
 
 def _from_engine(exc: engine.EngineError) -> RagflowError:
@@ -286,6 +330,8 @@ def _from_engine(exc: engine.EngineError) -> RagflowError:
         if exc.retry_after is not None:
             unavailable.headers = {"Retry-After": str(math.ceil(exc.retry_after))}
         return unavailable
+    if isinstance(exc, engine.StoreFull):
+        return NoSpace(str(exc))
     if isinstance(exc, engine.StoreError):
         log.error("Document store: %s", exc)
         return ServerFailure(str(exc))

@@ -73,11 +73,26 @@ class DimensionMismatch(ModelError):
         super().__init__(message, code="MODEL_ERROR")
 
 
+# -- tools ---------------------------------------------------------------------------------------------------------
+
+
+class MCPError(EngineError):
+    """An MCP server did not deliver. `final`: it never will, as its address or headers cannot be used."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+
+
 # -- store and retrieval -------------------------------------------------------------------------------------------
 
 
 class StoreError(EngineError):
     """The document store refused or lost an operation (disk full, server away, corrupt file)."""
+
+
+class StoreFull(StoreError):
+    """The disk of the document store is full. Reading goes on; writing works again when there is room."""
 
 
 class StoreUnavailable(StoreError):

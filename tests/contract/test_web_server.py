@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,28 @@ def test_a_body_without_announced_size_is_refused_at_the_limit(server: Server) -
     response = connection.getresponse()
     assert response.status == 413
     connection.close()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Only Linux limits the files of another process.")
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_without_room_on_the_disk_is_refused(server: Server, chunked: bool) -> None:
+    def upload() -> tuple[int, bytes]:
+        blocks = (b"x" * BLOCK for _ in range(8 * MIB // BLOCK))
+        headers = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(8 * MIB)}
+        with closing(server.connect()) as connection:
+            connection.request("POST", "/upload", blocks, encode_chunked=chunked, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    limit = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (MIB, limit[1]))
+    try:
+        status, body = upload()
+        assert status == 507
+        assert b"no room on its disk" in body
+    finally:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
+    assert upload()[0] == 200
 
 
 def test_a_head_request_leaves_the_connection_usable(server: Server) -> None:

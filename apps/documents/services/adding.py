@@ -40,7 +40,7 @@ def add_documents(*, principal: Principal, dataset_id: str, files: Sequence[File
     """Store files as documents of a dataset. A name in use gets a number; files of an unknown type are refused.
 
     Raises InvalidArgument for a name that cannot be kept, LookupFailed for a dataset that the caller may not change,
-    and ServerFailure when the storage is full; then none of the files is kept.
+    and NoSpace when the storage is full; then none of the files is kept.
     """
     check_names(files)
     dataset = editable_dataset(principal, dataset_id)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from django.core.files.storage import default_storage
-from django.db import OperationalError
 
-from apps.core.errors import ServerFailure
+from apps.core.errors import NoSpace, is_full
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +32,9 @@ def undone_on_failure(locations: Sequence[str]) -> Iterator[None]:
     except BaseException as error:
         for location in locations:
             _discard(location)
-        if _is_full(error):
-            raise ServerFailure("The file storage is full. Nothing of this upload was kept.") from error
+        if is_full(error):
+            raise NoSpace("The file storage is full. Nothing of this upload was kept.") from error
         raise
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OperationalError):
-        return "disk is full" in str(error)
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _discard(location: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ragflow.engine.errors import StoreError
+from ragflow.engine.errors import StoreError, StoreFull
 
 LOCK_TIMEOUT = 30.0  # seconds a writer waits for the writer before it
 WAL_LIMIT = 64 * 1024 * 1024  # bytes of write-ahead log above which a write folds it back into the file
@@ -126,7 +126,6 @@ SCHEMAS = (FIRST_SCHEMA, SPACES_SCHEMA)
 
 # What SQLite's error classes mean to the person who runs the store.
 SENTENCES = {
-    "SQLITE_FULL": "The disk of the document store is full.",
     "SQLITE_CORRUPT": "The document store's file is damaged. Restore it from a backup, or delete it and parse again.",
     "SQLITE_NOTADB": "The document store's file is not a database. Restore a backup, or delete it and parse again.",
     "SQLITE_BUSY": f"The document store was locked by another writer for {LOCK_TIMEOUT:.0f} seconds.",
@@ -142,6 +141,8 @@ SENTENCES = {
 def store_error(error: sqlite3.Error) -> StoreError:
     """Translate an error of SQLite into a sentence."""
     name = getattr(error, "sqlite_errorname", None) or ""
+    if name == "SQLITE_FULL":
+        return StoreFull("The disk of the document store is full.")
     primary = "_".join(name.split("_")[:2])
     return StoreError(SENTENCES.get(primary) or f"The document store failed: {error}.")
 

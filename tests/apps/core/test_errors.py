@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+from collections.abc import Callable
+
+import psycopg
 import pytest
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.test import override_settings
 
 from apps.core import errors
-from ragflow.engine.errors import InvalidQuery, ModelError, ModelNotFound, StoreError
+from ragflow.engine.errors import InvalidQuery, ModelError, ModelNotFound, StoreError, StoreFull
 
 exact = override_settings(WIRE_PROFILE="exact")
 
@@ -80,7 +86,9 @@ def test_the_exact_profile_shows_the_exception_as_the_reference_does(exception: 
         (InvalidQuery("top_k must be greater than 0", field="top_k"), 400),
         (ModelNotFound("The model x is not configured."), 400),
         (ModelError("The provider is busy.", code="RATE_LIMIT_EXCEEDED"), 502),
-        (StoreError("The disk is full."), 500),
+        (StoreError("The index is damaged."), 500),
+        (StoreFull("The disk of the document store is full."), 507),
+        (OSError(errno.ENOSPC, "No space left on device"), 507),
         (RequestDataTooBig("too big"), 413),
     ],
 )
@@ -92,3 +100,45 @@ def test_failures_of_the_engine_and_of_django_have_answers(exception: Exception,
 
 def test_an_unknown_route_names_the_path():
     assert errors.route_not_found("/api/v1/nothing").body["message"] == "Not Found: /api/v1/nothing"
+
+
+def full(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA max_page_count = 1")
+    database.execute("CREATE TABLE t (x)")
+
+
+def read_only(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA query_only = 1")
+    database.execute("CREATE TABLE t (x)")
+
+
+def wrong(database: sqlite3.Connection) -> None:
+    database.execute("SELECT * FROM nowhere")
+
+
+@pytest.mark.parametrize(("act", "status"), [(full, 507), (read_only, 503), (wrong, 500)])
+def test_what_sqlite_cannot_do_is_told_and_our_mistakes_are_not(act: Callable[[sqlite3.Connection], None], status: int):
+    with pytest.raises(sqlite3.OperationalError) as failure:
+        act(sqlite3.connect(":memory:"))
+    error = OperationalError(str(failure.value))
+    error.__cause__ = failure.value  # as Django wraps it
+
+    answer = errors.answer_to(error)
+
+    assert answer.status == status
+    assert ("Its log has the details" in answer.body["message"]) == (status == 500)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "status"),
+    [
+        (OperationalError, psycopg.OperationalError("connection refused"), 503),
+        (InterfaceError, psycopg.InterfaceError("the connection is closed"), 503),
+        (OperationalError, psycopg.errors.DiskFull("could not extend file"), 507),
+    ],
+)
+def test_a_postgresql_server_that_is_away_or_full(error: type[Exception], cause: Exception, status: int):
+    wrapped = error(str(cause))
+    wrapped.__cause__ = cause
+
+    assert errors.answer_to(wrapped).status == status
