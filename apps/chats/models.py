@@ -70,7 +70,8 @@ class Assistant(Record):
 class AssistantDataset(models.Model):
     """Which datasets an assistant answers from, in the order they were named.
 
-    A link outlives its dataset: an assistant whose datasets are gone finds nothing, instead of making things up.
+    The web API lists one as often as it was named. A link outlives its dataset: an assistant whose datasets are gone
+    finds nothing, instead of making things up.
     """
 
     assistant = models.ForeignKey(Assistant, on_delete=models.CASCADE, related_name="dataset_links")
@@ -81,9 +82,6 @@ class AssistantDataset(models.Model):
 
     class Meta:
         ordering: ClassVar = ["position"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["assistant", "dataset"], name="each_dataset_once_per_assistant")
-        ]
 
     def __str__(self) -> str:
         return f"{self.assistant_id} answers from {self.dataset_id}"

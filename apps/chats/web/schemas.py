@@ -60,7 +60,10 @@ def _dialog(body: Mapping[str, Any], *, needs_source: bool = False) -> DialogDat
     name = _name_of(body.get("name", DEFAULTS["name"]))
     config = _prompt_config(body, needs_source=needs_source)
     renamed = {"prompt", "llm", "dataset_ids", "prompt_config", "name"}  # names of other endpoints mean nothing here
-    data = schemas.create_assistant({key: value for key, value in body.items() if key not in renamed})
+    known = {key: value for key, value in body.items() if key not in renamed}
+    if "kb_ids" in known:
+        known["kb_ids"] = known["kb_ids"] or []
+    data = schemas.create_assistant(known)
     return DialogData(
         prompt_config=config,
         columns=data.columns | ({"name": name} if "name" in body else {}),
@@ -77,7 +80,7 @@ def _name_of(value: Any) -> str:
         raise DataError("Dialog name can't be empty.")
     if len(value.encode("utf-8", "replace")) > LONGEST_NAME:
         raise DataError(f"Dialog name length is {len(value)} which is larger than {LONGEST_NAME}")
-    return value.strip()
+    return value
 
 
 def _prompt_config(body: Mapping[str, Any], *, needs_source: bool) -> dict[str, Any]:

@@ -76,9 +76,10 @@ def delete_dialogs(*, principal: Principal, ids: Sequence[str]) -> None:
 
 
 def _datasets(principal: Principal, ids: Sequence[Any], assistant: Assistant | None = None) -> list[KnowledgeBase]:
+    """Return the datasets as they were named, one that is named twice twice."""
     named = [id_ for id_ in ids if isinstance(id_, str)]
-    datasets = list(assignable_datasets(principal, named, assistant).values())
-    models = [dataset.embedding_model for dataset in datasets]
+    known = assignable_datasets(principal, named, assistant)
+    models = [dataset.embedding_model for dataset in known.values()]
     if len({model.partition("@")[0] for model in models}) > 1:
         raise DataError(f'Datasets use different embedding models: {models}"')
-    return datasets
+    return [known[id_] for id_ in named if id_ in known]

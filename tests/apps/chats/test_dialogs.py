@@ -67,6 +67,7 @@ def test_defaults(save, tenant):
     "fields",
     [
         {"name": "Gürkchen 🥒", "description": "🥒", "icon": "🥒", "prompt_config": {"system": "🥒" * 30_000}},
+        {"name": "  with blanks "},
         {"llm_setting": {"k" * 1000: "v" * 1000}, "top_n": -1, "top_k": 0, "similarity_threshold": -0.5},
         {"rerank_id": None, "description": None},
         {"unknown": 1, "prompt": {"opener": "x"}, "llm": {"model_name": "none"}, "dataset_ids": ["x"]},
@@ -135,6 +136,25 @@ def test_datasets(save, show, api, other, call):
     assert (record["kb_ids"], record["kb_names"]) == ([mine], ["mine"])
     call("kb/rm", {"kb_id": mine})
     assert show(made["id"])["data"]["kb_ids"] == []
+
+
+def test_a_dataset_is_listed_as_often_as_it_was_named(save, show, api, call):
+    first, second = (api.create_dataset(name)["id"] for name in ("first", "second"))
+    made = save(kb_ids=[first, second, first])["data"]["id"]
+    record = show(made)["data"]
+    assert (record["kb_ids"], record["kb_names"]) == ([first, second, first], ["first", "second", "first"])
+    assert call("dialog/list", method="GET")["data"][0]["kb_ids"] == [first, second, first]
+    assert save(dialog_id=made, kb_ids=[second, second])["data"]["kb_ids"] == [second, second]
+    assert save(dialog_id=made, kb_ids=None)["data"]["kb_ids"] == []
+
+
+def test_a_dataset_that_is_named_twice_is_searched_once(save, asgi, new_session, dataset):
+    made = save(kb_ids=[dataset, dataset], prompt_config=SLOT)["data"]["id"]
+    body = {"question": "Who built the bridge?", "session_id": new_session(made), "stream": False}
+    reference = asgi.ask(f"/api/v1/chats/{made}/completions", body).json["data"]["reference"]
+    names = [chunk["id"] for chunk in reference["chunks"]]
+    assert names
+    assert len(names) == len(set(names)) == reference["total"]
 
 
 def test_datasets_that_do_not_go_together(save, api, profile):
