@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any, Final
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import get_doc
 
 ENVELOPE: Final[dict[str, Any]] = {
     "type": "object",
@@ -28,6 +30,11 @@ class EnvelopeSchema(AutoSchema):
         actions = [name for method, name in routed.items() if method != "head"]  # DRF adds it with the first request
         words = [resource, action] if actions.count(action) == 1 else [resource, action, self.method]
         return "_".join(word for word in words if word).lower()
+
+    def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular calls it
+        """What the action or its own class says; docstrings of base classes tell how views are built."""
+        action = getattr(type(self.view), getattr(self.view, "action", None) or "", None)
+        return get_doc(action) or cleandoc(vars(type(self.view)).get("__doc__") or "")
 
     def get_request_serializer(self) -> Any:
         return None

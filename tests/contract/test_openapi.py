@@ -54,6 +54,19 @@ def test_both_halves_are_described(document: dict[str, Any]) -> None:
     assert any(streaming.STREAMING_PATHS.fullmatch(path) for path in document["paths"])
 
 
+def test_every_group_has_its_place(document: dict[str, Any]) -> None:
+    used = {tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]}
+    placed = [tag["name"] for tag in document["tags"]]
+    assert not used - set(placed), "Give them a place among SPECTACULAR_SETTINGS['TAGS']."
+    assert len(placed) == len(set(placed))
+
+
+def test_no_description_tells_how_views_are_built(document: dict[str, Any]) -> None:
+    told = [operation.get("description", "") for path in document["paths"].values() for operation in path.values()]
+    assert not [text for text in told if "viewset" in text.lower()]
+    assert any(told)
+
+
 def test_endpoints_ask_for_a_token_and_probes_do_not(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["APIToken"]["scheme"] == "bearer"
     operations = document["paths"]
