@@ -171,14 +171,23 @@ class BrowserSessionAuthentication(SessionAuthentication):
         return principal_of_user(found[0]), None
 
 
-class LoginOrKeyAuthentication(BrowserSessionAuthentication):
+class HeaderAuthentication(BaseAuthentication):
+    """What the `Authorization` header says alone, for what changes something by GET.
+
+    Browsers send cookies along with a GET to which a page of anybody's leads them, and Django asks for no CSRF token.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, None]:
+        return principal_of_login_or_key(request._request), None  # noqa: SLF001
+
+
+class LoginOrKeyAuthentication(HeaderAuthentication):
     """The web API: what the `Authorization` header says, or without one a person's Django session."""
 
     def authenticate(self, request: Request) -> tuple[Any, None]:
-        http_request = request._request  # noqa: SLF001
-        if _header(http_request):
-            return principal_of_login_or_key(http_request), None
-        found = super().authenticate(request)
+        if _header(request._request):  # noqa: SLF001
+            return super().authenticate(request)
+        found = BrowserSessionAuthentication().authenticate(request)
         if found is None:
             raise Unauthorized
         return found

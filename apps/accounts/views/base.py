@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.types import OpenApiTypes
 
-from apps.accounts.authentication import LoginOrKeyAuthentication
+from apps.accounts.authentication import HeaderAuthentication, LoginOrKeyAuthentication
 from apps.core.rest import ResourceViewSet
 
 ANSWER = {200: OpenApiTypes.OBJECT}
@@ -16,7 +16,7 @@ BODY: Any = {"application/json": {"type": "object"}}
 class WebViewSet(ResourceViewSet):
     """Takes a session token or an API token; without either, a person's Django session."""
 
-    authentication_classes = (LoginOrKeyAuthentication,)
+    authentication_classes: ClassVar[tuple[type[HeaderAuthentication], ...]] = (LoginOrKeyAuthentication,)
     errors_have_data = True
 
 

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts import passwords, schemas, selectors
+from apps.accounts.authentication import HeaderAuthentication
 from apps.accounts.errors import WrongCredentials
 from apps.accounts.services.accounts import register
 from apps.accounts.services.sessions import StartedSession, end_session, log_in, start_session
@@ -58,7 +59,10 @@ class LoginViewSet(OpenViewSet):
 
 @extend_schema(tags=["accounts"])
 class LogoutViewSet(WebViewSet):
+    authentication_classes = (HeaderAuthentication,)
+
     @extend_schema(summary="Log out", responses=ANSWER)
     def logout(self, request: Request) -> Response:
+        """Ends the session token. A Django session ends at `/admin/logout/`, by a form."""
         end_session(user=selectors.user_of(caller(request)))
         return web_success(data=True)

@@ -206,6 +206,16 @@ class TestSessions:
         assert refused(ada)
         assert ada.call("GET", "/v1/user/logout")["status"] == 401
 
+    def test_no_page_elsewhere_can_log_somebody_out(self, ada: Web, profile: str):
+        """A link leads there with the cookie of the admin pages, which are left by a form of their own."""
+        browser = Web()
+        browser.force_login(ada.user)
+        assert browser.call("GET", "/v1/user/info")["code"] == 0
+        assert browser.call("GET", "/v1/user/logout")["status"] == 401
+        assert ada.call("GET", "/v1/user/info")["code"] == 0
+        browser.authorization = ada.authorization
+        assert browser.call("GET", "/v1/user/logout")["code"] == 0
+
     def test_they_end(self, ada: Web, settings):
         with patch(
             "django.core.signing.time.time", return_value=timezone.now().timestamp() - settings.SESSION_SECONDS - 2
