@@ -23,6 +23,18 @@ LONGEST_ANSWER = 64 << 20  # bytes; 32 texts in 4096 dimensions take about 3 MB
 NAT64 = IPv6Network("64:ff9b::/96")  # the last four bytes are an IPv4 address
 
 
+class PrivateAddress(ModelError):
+    """A host within this server's own network. Callers with another list of allowed hosts say so themselves."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"{host} is an address within this server's own network. Its operator can allow it with "
+            "RAGFLOW_PRIVATE_MODEL_HOSTS.",
+            code="INVALID_REQUEST",
+        )
+        self.host = host
+
+
 def is_public(address: str) -> bool:
     """Tell whether an IP address, in any notation that a resolver returns, is one of the public internet."""
     ip = ip_address(address.partition("%")[0])
@@ -165,20 +177,16 @@ class _AsyncPublicNetwork(httpcore2.AnyIOBackend):
 
 
 def _checked(host: str, found: Iterable[tuple[Any, ...]]) -> list[str]:
-    """Return the addresses of a host, each once. Raises ModelError if one of them is not public."""
+    """Return the addresses of a host, each once. Raises PrivateAddress if one of them is not public."""
     addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
     check(host, addresses)
     return addresses
 
 
 def check(host: str, addresses: Iterable[str]) -> None:
-    """Raise ModelError if one of a host's IP addresses is not public."""
+    """Raise PrivateAddress if one of a host's IP addresses is not public."""
     if not all(map(is_public, addresses)):
-        raise ModelError(
-            f"{host} is an address within this server's own network. Its operator can allow it with "
-            "RAGFLOW_PRIVATE_MODEL_HOSTS.",
-            code="INVALID_REQUEST",
-        )
+        raise PrivateAddress(host)
 
 
 def _unknown(host: str, reason: object) -> httpcore2.ConnectError:

@@ -321,7 +321,7 @@ def reported_error(endpoint: Endpoint, answer: Mapping[str, Any]) -> ModelError:
 
 
 def _spoken_error(endpoint: Endpoint, status: int, body: str, what: str, retry_after: float | None) -> ModelError:
-    detail = endpoint.scrub(_own_words(body)).rstrip(".")
+    detail = endpoint.scrub(own_words(body)).rstrip(".")
     message = f"The model provider at {endpoint.host} {what}"
     return ModelError(
         f"{message}: {detail}." if detail else f"{message}.",
@@ -346,7 +346,7 @@ def _code_of(status: int, body: str) -> str:
     return "SERVER_ERROR" if status >= 500 else "INVALID_REQUEST"
 
 
-def _own_words(body: str) -> str:
+def own_words(body: str) -> str:
     """Return the sentence inside an error body such as {"error": {"message": ...}}; nothing of an HTML page."""
     import orjson
 

@@ -42,7 +42,10 @@ Model = TypeVar("Model")
 
 
 def must_be_public(url: str, private_hosts: frozenset[str]) -> bool:
-    """Tell whether a tenant's URL has to be a public one. `private_hosts` (host, host:port, "*") need not be."""
+    """Tell whether a URL that a tenant named has to be a public one.
+
+    `private_hosts` are the hosts that need not be: "host", "host:port", or "*" for any.
+    """
     parts = urlsplit(url)
     return {parts.hostname, f"{parts.hostname}:{parts.port}", ANY_HOST}.isdisjoint(private_hosts)
 
