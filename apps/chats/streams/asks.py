@@ -9,10 +9,10 @@ from ninja import Router
 from apps.chats import api_schema
 from apps.chats.asks import open_ask, open_related
 from apps.chats.encoders import Summary
-from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import answered
 from apps.core.bodies import read_object
 from apps.core.http import json_response
+from apps.core.limits import flowing, whole
 from apps.core.principal import Principal
 from apps.core.sse import in_database
 

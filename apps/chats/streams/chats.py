@@ -12,10 +12,10 @@ from ninja import Router
 from apps.chats import api_schema
 from apps.chats.encoders import PLAIN, RagflowCompletion, greeting, greeting_frames, ragflow_failure
 from apps.chats.questions import streams
-from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import Greeting, OpenTurn, answered, open_turn
 from apps.core.bodies import read_object
 from apps.core.http import json_response
+from apps.core.limits import flowing, whole
 from apps.core.principal import Principal
 from apps.core.sse import in_database, sse_response
 

@@ -19,12 +19,12 @@ from apps.chats.embeddings import embedded, open_embedding
 from apps.chats.encoders import OpenAICompletion
 from apps.chats.errors import UnknownModel
 from apps.chats.questions import streams, wants_reference
-from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import OpenTurn, answered, open_model_turn, open_openai_turn
 from apps.chats.wire import embeddings_to_wire, model_to_wire
 from apps.core.bodies import read_required
 from apps.core.errors import answer_to
 from apps.core.http import json_response
+from apps.core.limits import flowing, whole
 from apps.core.sse import in_database
 from apps.core.wire_profile import profile
 from ragflow.engine.errors import ModelError

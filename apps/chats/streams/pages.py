@@ -16,12 +16,12 @@ from apps.chats import api_schema, asks
 from apps.chats.encoders import WITH_MESSAGE, Summary
 from apps.chats.questions import streams
 from apps.chats.streams.chats import respond
-from apps.chats.streams.limits import flowing, whole
 from apps.chats.turns import answered, open_embedded_turn
 from apps.chats.wire import mind_map_to_wire, trial_to_wire
 from apps.core.bodies import read_object, read_required
 from apps.core.errors import RagflowError
 from apps.core.http import json_response
+from apps.core.limits import flowing, whole
 from apps.core.sse import in_database, sse_response
 from ragflow.engine.errors import EngineError
 

@@ -8,10 +8,10 @@ from ninja import Router
 
 from apps.accounts.authentication import principal_of_login_or_key
 from apps.chats import api_schema, asks
-from apps.chats.streams.limits import whole
 from apps.chats.wire import trial_to_wire
 from apps.core.bodies import read_required
 from apps.core.http import json_response
+from apps.core.limits import whole
 from apps.core.threads import in_database
 
 router = Router(tags=["chunks (web)"], auth=None)
