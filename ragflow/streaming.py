@@ -18,6 +18,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.security.base import AuthBase
 
 from apps.accounts.authentication import principal_of_request
+from apps.agents.streams import router as mcp_servers
 from apps.chats.streams import ROUTERS as CHATS
 from apps.core.errors import InvalidArgument, MalformedBody, MethodNotAllowed
 from apps.core.http import error_response
@@ -105,7 +106,7 @@ def compile_paths(routes: Iterable[str]) -> re.Pattern[str]:
     return re.compile(f"(?:{alternatives})" if alternatives else r"(?!)")
 
 
-ROUTERS: tuple[Router, ...] = (*CHATS,)
+ROUTERS: tuple[Router, ...] = (*CHATS, mcp_servers)
 METHODS = methods_by_route(ROUTERS)
 STREAMING_PATHS = compile_paths(METHODS)
 api = build_api(ROUTERS)

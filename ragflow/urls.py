@@ -18,6 +18,7 @@ urlpatterns = [
     path("", include("apps.datasets.urls")),
     path("", include("apps.documents.urls")),
     path("", include("apps.chats.urls")),
+    path("", include("apps.agents.urls")),
     path("", include("apps.administration.urls")),
     path("v1/system/ping", pages.SystemViews.as_view({"get": "ping"})),
     path("v1/system/healthz", pages.SystemViews.as_view({"get": "healthz"}), name="healthz"),

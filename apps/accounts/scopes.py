@@ -12,10 +12,10 @@ from apps.core.principal import Principal, Scope
 
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_ADMINISTRATION = re.compile(
-    r"/v1/(?:user/logout|system/token_list|langfuse/api_key|api/(?:new_token|token_list|rm))"  # by any method
+_ADMINISTRATION = re.compile(  # by any method
+    r"/v1/(?:user/logout|system/token_list|langfuse/api_key|api/(?:new_token|token_list|rm)|mcp_server/.*)", re.DOTALL
 )
-_ADMINISTRATION_IF_WRITING = re.compile(r"/v1/(?:user|tenant|system|llm|mcp_server|langfuse|connector)/.*", re.DOTALL)
+_ADMINISTRATION_IF_WRITING = re.compile(r"/v1/(?:user|tenant|system|llm|langfuse|connector)/.*", re.DOTALL)
 _CHATTING = re.compile(
     r"/api/v1/(?:chats|agents)/[^/]+/(?:completions|sessions)(?:/.*)?"
     r"|/api/v1/(?:chats|agents)_openai/.*"

@@ -38,6 +38,7 @@ KNOWN_SECONDS = 30 * 24 * 3600
 EXTERNAL_LOGIN_FROM_ADDRESS = Limit("external login from address", 200, 600)
 INVITATIONS_OF_TENANT = Limit("invitations of tenant", 200, 3600)
 MODEL_CHECKS_OF_TENANT = Limit("model checks of tenant", 60, 60)
+MCP_REQUESTS_OF_CALLER = Limit("requests of caller that ask MCP servers", 120, 60)
 
 
 def requests_of_token(count: int) -> Limit:

@@ -42,7 +42,7 @@ def read_object(request: HttpRequest) -> dict[str, Any]:
             f"The request body must be a JSON object, not {_json_type(payload)}.",
             reference="TypeError('JSON payload must be an object.')",
         )
-    if _is_deeper(payload, DEEPEST):
+    if is_deeper(payload, DEEPEST):
         raise MalformedBody(_TOO_DEEP)
     return payload
 
@@ -81,7 +81,7 @@ def read_validated_payload(request: HttpRequest) -> dict[str, Any]:
         return {}
     if not isinstance(payload, dict):
         raise InvalidArgument(f"Invalid request payload: expected object, got {type(payload).__name__}")
-    if _is_deeper(payload, DEEPEST):
+    if is_deeper(payload, DEEPEST):
         raise InvalidArgument(_TOO_DEEP)
     return payload
 
@@ -100,11 +100,12 @@ def deny(payload: Mapping[str, Any], names: Iterable[str]) -> None:
             raise InvalidArgument(f"Parameter {name} isn't allowed", data=None)
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
+def is_deeper(value: Any, levels: int) -> bool:
+    """Tell whether a JSON value is nested deeper than this."""
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
+    return levels == 0 or any(is_deeper(item, levels - 1) for item in inner)
 
 
 def _is_json(request: HttpRequest) -> bool:

@@ -10,6 +10,7 @@ import hashlib
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
@@ -51,6 +52,23 @@ def sealed_object(column: str, secret_column: str, entry: str) -> property:
             secret = ""
         setattr(row, secret_column, encrypt(secret) if secret else "")
         setattr(row, column, {key: item for key, item in value.items() if key != entry} if secret else value)
+
+    return property(read, write)
+
+
+def sealed(secret_column: str) -> property:
+    """Return a property for a JSON object that is a secret as a whole; its text is encrypted in `secret_column`.
+
+    One that cannot be read any more is an empty object.
+    """
+
+    def read(row: Any) -> dict[str, Any]:
+        ciphertext = getattr(row, secret_column)
+        found = orjson.loads((ciphertext and decrypt(ciphertext)) or "{}")
+        return found if isinstance(found, dict) else {}
+
+    def write(row: Any, value: dict[str, Any]) -> None:
+        setattr(row, secret_column, encrypt(orjson.dumps(value).decode()) if value else "")
 
     return property(read, write)
 

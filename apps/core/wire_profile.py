@@ -39,6 +39,7 @@ class WireProfile:
     counts_matched_documents: bool  # a retrieval with a metadata condition says how many documents satisfy it
     false_stops_highlighting: bool  # `"highlight": false` of a retrieval means it
     metadata_quirks: bool  # filters pass over unknown keys and operators, and depend on the order of values
+    anybody_tests_mcp_servers: bool  # without credentials
     provider_failure_is_answer: bool  # an OpenAI client reads of it in the text of an ordinary completion
 
     def outcome(self, key: str, status: int, code: int) -> tuple[int, int]:
@@ -92,6 +93,7 @@ STANDARD = WireProfile(
     false_stops_highlighting=True,
     metadata_quirks=False,
     files_open_in_browsers=False,
+    anybody_tests_mcp_servers=False,
     provider_failure_is_answer=False,
 )
 EXACT = WireProfile(
@@ -110,6 +112,7 @@ EXACT = WireProfile(
     false_stops_highlighting=False,
     metadata_quirks=True,
     files_open_in_browsers=True,
+    anybody_tests_mcp_servers=True,
     provider_failure_is_answer=True,
 )
 

@@ -7,6 +7,7 @@ from ragflow.settings.env import GIVEN as GIVEN_VARIABLES  # noqa: F401 -- those
 from ragflow.settings.identity import LOGIN_CHANNELS as LOGIN_CHANNELS
 from ragflow.settings.logs import *  # noqa: F403
 from ragflow.settings.mail import *  # noqa: F403
+from ragflow.settings.mcp import PRIVATE_MCP_HOSTS as PRIVATE_MCP_HOSTS
 from ragflow.settings.models import ANSWER_SECONDS as ANSWER_SECONDS
 from ragflow.settings.models import MODELS as MODELS
 from ragflow.settings.models import PROVIDER_URLS as PROVIDER_URLS
@@ -35,6 +36,7 @@ INSTALLED_APPS = [
     "apps.datasets",
     "apps.documents",
     "apps.chats",
+    "apps.agents",
     "apps.administration",
 ]
 

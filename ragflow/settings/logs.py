@@ -52,6 +52,9 @@ LOGGING: dict[str, Any] = {
         "apps": {"level": LOG_LEVEL},
         # It warns of each try with a traceback. What fails in the end is told once, where it becomes an answer.
         "elastic_transport": {"level": "ERROR"},
+        # The MCP library logs what servers send, with tracebacks. What fails in the end is in the answer.
+        "mcp": {"level": "CRITICAL"},
+        "client": {"level": "CRITICAL"},  # its sessions
         # A 4xx is the client's affair and is in its answer; a 5xx is logged where it becomes an answer, without its
         # path, which can hold a token.
         "django.request": {"level": "CRITICAL"},
