@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 
@@ -16,7 +16,7 @@ BODY: Any = {"application/json": {"type": "object"}}
 class WebViewSet(ResourceViewSet):
     """Takes a session token or an API token; without either, a person's Django session."""
 
-    authentication_classes: ClassVar[tuple[type[HeaderAuthentication], ...]] = (LoginOrKeyAuthentication,)
+    authentication_classes: tuple[type[HeaderAuthentication], ...] = (LoginOrKeyAuthentication,)
     errors_have_data = True
 
 
