@@ -34,8 +34,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 class LoginOrTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """The web API takes a session token or an API token."""
 
-    target_class = "apps.accounts.authentication.HeaderAuthentication"
-    match_subclasses = True
+    target_class = "apps.accounts.authentication.LoginOrKeyAuthentication"
     name = SESSION
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[str]]]:

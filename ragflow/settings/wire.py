@@ -85,7 +85,6 @@ SPECTACULAR_SETTINGS = {
     # The document is for programs; a browser's session is no way for them.
     "AUTHENTICATION_WHITELIST": [
         "apps.accounts.authentication.APITokenAuthentication",
-        "apps.accounts.authentication.HeaderAuthentication",
         "apps.accounts.authentication.LoginOrKeyAuthentication",
         "apps.accounts.authentication.ShareTokenAuthentication",
         "apps.administration.authentication.AdminSession",

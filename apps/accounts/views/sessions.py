@@ -61,7 +61,7 @@ class LoginViewSet(OpenViewSet):
 class LogoutViewSet(WebViewSet):
     authentication_classes = (HeaderAuthentication,)
 
-    @extend_schema(summary="Log out", responses=ANSWER)
+    @extend_schema(summary="Log out", responses=ANSWER, auth=[{"APIToken": []}, {"SessionToken": []}])
     def logout(self, request: Request) -> Response:
         """Ends the session token. A Django session ends at `/admin/logout/`, by a form."""
         end_session(user=selectors.user_of(caller(request)))
