@@ -8,11 +8,11 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from ragflow.engine.llm.complete import estimate_usage
-from ragflow.engine.llm.sentences import TERMINAL, WIDE, split_sentences
+from ragflow.engine.llm.sentences import NEW_ITEM, TERMINAL, WIDE, split_sentences
 from ragflow.engine.types import Message, ModelEvent, Passage, TextDelta
 
 NAME = "extractive@Builtin"
@@ -128,8 +128,7 @@ def _best_quote(
         for sentence, is_fragment in zip(sentences, fragments, strict=True)
     ]
     best = max(range(len(sentences)), key=scores.__getitem__)  # the first of equals
-    other = best + 1 if fragments[best] else _context(best, sentences, weights)
-    text = " ".join(sentences[min(best, other) : max(best, other) + 1])
+    text = _introduced(best, sentences) if fragments[best] else _in_context(best, sentences, weights)
     return Quote(_quotable(text), passage, scores[best] + SIMILARITY_WEIGHT * max(0.0, similarity))
 
 
@@ -147,12 +146,20 @@ def _is_fragment(sentence: str, following: str) -> bool:
     if sentence.endswith(("?", "？", ":", "：")):
         return True
     words = len(WORD.findall(WIDE.sub("", sentence))) + len(WIDE.findall(sentence)) / 2
-    is_heading = words <= HEADING_WORDS and not sentence.endswith(TERMINAL) and following.endswith(TERMINAL)
-    return words < FRAGMENT_WORDS or is_heading
+    is_bare = words <= HEADING_WORDS and not sentence.endswith(TERMINAL) and not NEW_ITEM.match(sentence)
+    return words < FRAGMENT_WORDS or (is_bare and bool(following.endswith(TERMINAL) or NEW_ITEM.match(following)))
 
 
-def _context(best: int, sentences: Sequence[str], weights: Mapping[str, float]) -> int:
-    """Return the neighbour that holds what the question asks and the sentence lacks, or the sentence itself.
+def _introduced(place: int, sentences: Sequence[str]) -> str:
+    """Return a heading or a question with what it introduces: the next sentence, or all items of a list."""
+    lead, following = sentences[place], sentences[place + 1 :]
+    items = list(takewhile(NEW_ITEM.match, following))
+    text = " ".join(items or following[:1])
+    return f"{lead}{'' if lead.endswith(TERMINAL) else ':'} {text}" if text else lead
+
+
+def _in_context(best: int, sentences: Sequence[str], weights: Mapping[str, float]) -> str:
+    """Return a sentence with the neighbour that holds what the question asks and the sentence lacks, if one does.
 
     "The whale is a mammal. It eats krill." answers only as a whole what the whale eats. List items and table rows
     stand by themselves.
@@ -165,7 +172,9 @@ def _context(best: int, sentences: Sequence[str], weights: Mapping[str, float]) 
         if 0 <= place < len(sentences) and _reads_on(sentence, sentences[place])
     }
     other = max(added, key=added.__getitem__, default=best)
-    return other if missing and added.get(other, 0.0) >= CONTEXT_SHARE * sum(weights.values()) else best
+    if not missing or added.get(other, 0.0) < CONTEXT_SHARE * sum(weights.values()):
+        return sentence
+    return " ".join(sentences[min(best, other) : max(best, other) + 1])
 
 
 def _reads_on(sentence: str, neighbour: str) -> bool:

@@ -93,13 +93,29 @@ def test_passages_without_the_asked_terms_are_left_out() -> None:
 def test_a_heading_is_quoted_with_what_it_introduces() -> None:
     text = "Opening hours\n\nMonday to Friday, 9 to 17.\n\nPrices\n\nFive euros."
     assert best_quotes("What are the opening hours?", passages(text))[0].text == (
-        "Opening hours Monday to Friday, 9 to 17."
+        "Opening hours: Monday to Friday, 9 to 17."
     )
 
 
-def test_a_heading_of_several_words_is_quoted_with_what_it_introduces() -> None:
-    text = "Servers instead of the built-in parts\nEach is replaced by one variable."
-    assert best_quotes("What replaces the built-in parts?", passages(text))[0].text == text.replace("\n", " ")
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        (
+            "Servers instead of the built-in parts\nEach is replaced by one variable.",
+            "Servers instead of the built-in parts: Each is replaced by one variable.",
+        ),
+        (
+            "The built-in parts do not start\n1. Look at the log.\n2. Ask for help.\n\nNothing else helps.",
+            "The built-in parts do not start: 1. Look at the log. 2. Ask for help.",
+        ),
+        (
+            "Which are the built-in parts?\n- the index\n- the queue",
+            "Which are the built-in parts? - the index - the queue",
+        ),
+    ],
+)
+def test_a_heading_of_several_words_is_quoted_with_all_it_introduces(text: str, quote: str) -> None:
+    assert best_quotes("What are the built-in parts?", passages(text))[0].text == quote
 
 
 @pytest.mark.parametrize(
@@ -113,6 +129,7 @@ def test_a_heading_of_several_words_is_quoted_with_what_it_introduces() -> None:
         ("What are turbine blades made of?", TURBINE, TURBINE),
         ("Where is the whale?", "The whale is large. It lives in the sea.", "The whale is large."),
         ("What does the whale eat?", "- the whale is large\n- the seal eats fish", "- the whale is large"),
+        ("What does the whale eat?", "- krill of a whale\nThe seal eats fish.", "- krill of a whale"),
         (
             "whale krill",
             f"The whale is {'very ' * 60}large. It eats {'much ' * 60}krill.",
