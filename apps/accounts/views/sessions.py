@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,6 +27,7 @@ _SESSION_HEADERS = {
     "Access-Control-Expose-Headers": "Authorization",
     "Cache-Control": "no-store",
 }
+_HEADER: Any = [{"APIToken": []}, {"SessionToken": []}]
 
 
 def session_answer(session: StartedSession, message: str) -> Response:
@@ -61,7 +64,7 @@ class LoginViewSet(OpenViewSet):
 class LogoutViewSet(WebViewSet):
     authentication_classes = (HeaderAuthentication,)
 
-    @extend_schema(summary="Log out", responses=ANSWER, auth=[{"APIToken": []}, {"SessionToken": []}])
+    @extend_schema(summary="Log out", responses=ANSWER, auth=_HEADER)
     def logout(self, request: Request) -> Response:
         """Ends the session token. A Django session ends at `/admin/logout/`, by a form."""
         end_session(user=selectors.user_of(caller(request)))
