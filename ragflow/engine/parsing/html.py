@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ragflow.engine.errors import LimitExceeded
+from ragflow.engine.parsing.html_nesting import check_nesting
 from ragflow.engine.parsing.signatures import refuse_binary
 from ragflow.engine.parsing.source import MIB, Source
 from ragflow.engine.parsing.tables import Cell, table_html
@@ -57,10 +58,11 @@ def declared_charset(data: bytes) -> str:
 def blocks_of(markup: str, *, titled: bool = False) -> Iterator[Block]:
     """Yield the blocks of a page or fragment. Scripts, styles, comments, navigation and form controls are dropped.
 
-    With `titled`, the page's title is its first heading when it has no h1.
+    With `titled`, the page's title is its first heading when it has no h1. Raises LimitExceeded.
     """
     from selectolax.lexbor import LexborHTMLParser
 
+    check_nesting(markup)
     tree = LexborHTMLParser(markup)
     title = tree.css_first("head > title")
     if titled and title is not None and tree.css_first("h1") is None:

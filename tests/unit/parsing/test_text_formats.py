@@ -188,6 +188,33 @@ def test_html_nested_deeper_than_python_recurses(texts):
     assert texts("a.html", b"<div>" * 5000 + b"deep" + b"</div>" * 5000) == ["deep"]
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 50_000 + "</div>" * 50_000,
+        "<x></y>" * 50_000,  # what is closed was never opened
+        f"<div {' '.join(f'a{number}' for number in range(40_000))}>",
+        f"<div title='>' {' '.join(f'a{number}' for number in range(40_000))}>",
+    ],
+)
+def test_html_that_would_take_the_parser_hours_is_refused(read, page):
+    with pytest.raises(LimitExceeded, match="nested too deeply, or a tag has too many attributes"):
+        read("page.html", page.encode())
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "<p>" * 50_000,  # each is closed by the next
+        "<svg>" + '<path d="M0"/>' * 50_000 + "</svg>",
+        f"<script>{'<div>' * 50_000}</script>",
+        f"<img src=data:image/png;base64,{'A/+' * 50_000}>",
+    ],
+)
+def test_large_pages_are_not_deep_ones(texts, noise):
+    assert texts("page.html", f"{noise}<p>text</p>".encode()) == ["text"]
+
+
 def test_xhtml_elements_that_close_themselves(texts):
     page = '<?xml version="1.0"?><html><head><title/></head><body><p>a<br/>b<a id="x"/></p></body></html>'
     assert texts("a.html", page.encode()) == ["a\nb"]
