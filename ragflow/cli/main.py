@@ -21,7 +21,7 @@ from ragflow.cli.errors import LoginFailed
 from ragflow.cli.grammar import Mode
 
 _ATTEMPTS = 3
-_ADMINISTRATOR = "admin@ragflow.io"
+ADMINISTRATOR, PORT = "admin@ragflow.io", 9381
 _DONE, _FAILED, _MISUSED = 0, 1, 2
 _INVALID = "Error: Invalid connection arguments"
 
@@ -49,14 +49,14 @@ class Start:
     tells_status: bool  # whether the exit status says how the statement went
 
 
-def start_of(arguments: Sequence[str]) -> Start:
+def start_of(arguments: Sequence[str], *, administrator: str = ADMINISTRATOR, port: int = PORT) -> Start:
     """Read the options. Raises _InvalidOptions and OSError."""
     parser = _Options(prog="ragflow-cli", add_help=False, allow_abbrev=False)
     parser.add_argument("--help", action="help", help="show this and exit")  # -h is the host
     parser.add_argument("-h", "--host", default="127.0.0.1", help="server (%(default)s)")
-    parser.add_argument("-p", "--port", type=int, default=9381, help="its port: 9380 here, in both modes (%(default)s)")
+    parser.add_argument("-p", "--port", type=int, default=port, help="its port: 9380 here, in both modes (%(default)s)")
     parser.add_argument("-t", "--type", type=Mode, choices=list(Mode), default=Mode.ADMIN, help="mode (admin)")
-    parser.add_argument("-u", "--username", default="", help=f"e-mail address (admin mode: {_ADMINISTRATOR})")
+    parser.add_argument("-u", "--username", default="", help=f"e-mail address (admin mode: {administrator})")
     parser.add_argument("-w", "--password", default="admin", help="for a single statement; a prompt asks for it")
     parser.add_argument("-c", "--command", help="one statement; the exit status tells how it went")
     parser.add_argument("--key", type=Path, help="file of the public key that encrypts passwords")
@@ -74,7 +74,7 @@ def start_of(arguments: Sequence[str]) -> Start:
         host=sent.host,
         port=sent.port,
         mode=sent.type,
-        user=sent.username or (_ADMINISTRATOR if sent.type is Mode.ADMIN else ""),
+        user=sent.username or (administrator if sent.type is Mode.ADMIN else ""),
         password=sent.password,
         public_key=sent.key.read_text() if sent.key else "",
         statement=statement,
@@ -82,15 +82,15 @@ def start_of(arguments: Sequence[str]) -> Start:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the client and return its exit status.
+def main(arguments: Sequence[str] | None = None, *, administrator: str = ADMINISTRATOR, port: int = PORT) -> int:
+    """Run the client and return its exit status. What the options leave out is the contract's, or the caller's own.
 
     After `command ...` that is 0 in every case, as clients of the contract expect; after `-c` it tells how it went.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal cannot show stays readable
     try:
-        start = start_of(sys.argv[1:] if arguments is None else arguments)
+        start = start_of(sys.argv[1:] if arguments is None else arguments, administrator=administrator, port=port)
         client = Client(start.host, start.port, start.mode, public_key=start.public_key)
     except (OSError, UnicodeDecodeError) as error:
         _write(f"Error: the public key cannot be read: {error}")

@@ -18,7 +18,7 @@ from apps.documents.models import Document, IngestTask
 from apps.documents.selectors import documents_of
 from apps.documents.services.parsing import start_parsing
 from ragflow import housekeeping
-from ragflow.management.commands import configuration, fetch_model
+from ragflow.management.commands import cli, configuration, fetch_model
 from ragflow.management.demo import EMAIL, seed
 from ragflow.settings.env import DECLARED, Variable
 
@@ -351,3 +351,12 @@ def test_fetch_model_unpacks_only_the_model_files(tmp_path):
 
     assert {file.name for file in folder.iterdir()} == set(fetch_model.FILES)
     assert not (tmp_path / "outside.txt").exists()
+
+
+def test_the_client_speaks_to_this_installation_as_its_administrator(monkeypatch, settings):
+    settings.DEFAULT_SUPERUSER_EMAIL, settings.PORT = "root@example.org", 9480
+    started = []
+    monkeypatch.setattr(cli, "main", lambda arguments, **defaults: started.extend([arguments, defaults]))
+    with pytest.raises(SystemExit):
+        cli.Command().run_from_argv(["manage.py", "cli", "-h", "there"])
+    assert started == [("-h", "there"), {"administrator": "root@example.org", "port": 9480}]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from ragflow.cli.main import main
+from ragflow.cli.main import PORT, main
 
 
 class Command(BaseCommand):
@@ -16,7 +17,9 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> NoReturn:
         """Hand over before Django takes options for its own: `-h` names a host here."""
-        sys.exit(main(argv[2:]))
+        self.handle(*argv[2:])
 
     def handle(self, *args: Any, **options: Any) -> NoReturn:
-        sys.exit(main(args))
+        """Speak to this installation, as its administrator, unless the options say otherwise."""
+        port = settings.PORT or PORT
+        sys.exit(main(args, administrator=settings.DEFAULT_SUPERUSER_EMAIL, port=port))
