@@ -31,6 +31,8 @@ class Fault:
     error: Any = None  # a JSON-RPC error
     result: Any = None  # another result
     hang: bool = False
+    silent: bool = False  # over SSE the message is accepted, and nothing comes after it
+    dies: bool = False  # and all connections with it
     once: bool = False
 
 
@@ -54,6 +56,7 @@ class ScriptedMCPServer:
         self.faults: dict[str, Fault] = {}  # by JSON-RPC method, or HTTP method
         self.requests: list[Received] = []
         self.connections = 0
+        self.open_connections = 0
         self._ready = threading.Event()
         self._open: set[asyncio.StreamWriter] = set()
         self._streams: dict[str, asyncio.StreamWriter] = {}  # by the address that each names
@@ -92,10 +95,12 @@ class ScriptedMCPServer:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open_connections += 1
         self._open.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while await self._one(reader, writer):
                 pass
+        self.open_connections -= 1
         writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -106,8 +111,16 @@ class ScriptedMCPServer:
         body = json.loads(content) if content else None
         self.requests.append(Received(method, path, headers, body))
         fault = self._fault(method, body)
-        if fault and fault.hang:
-            await self._stop.wait()
+        if fault and fault.silent and path in self._streams:
+            self._answer(writer, "Accepted", "text/plain", 202, {})
+            return True
+        if fault and (fault.hang or fault.silent):
+            await reader.read(1)  # until the client leaves
+            return False
+        if fault and fault.dies:
+            for each in self._open:
+                each.transport.abort()
+            return False
         if fault and (fault.raw is not None or fault.status != 200):
             self._answer(writer, fault.raw or "", fault.type, fault.status, fault.headers)
         elif method == "GET" and path == "/sse":
