@@ -15,8 +15,19 @@ from apps.chats.wire import passages_of_answer, reference_of_answer, reference_t
 from apps.core.errors import text_in_stream
 from apps.core.sse import DONE, frame
 from ragflow.engine.errors import EngineError, ModelError
+from ragflow.engine.llm.complete import estimate_usage
 from ragflow.engine.tokens import count_tokens
-from ragflow.engine.types import Answer, Delta, Event, Retrieved, Thinking, ThinkingEnded, ThinkingStarted, Usage
+from ragflow.engine.types import (
+    Answer,
+    Delta,
+    Event,
+    Message,
+    Retrieved,
+    Thinking,
+    ThinkingEnded,
+    ThinkingStarted,
+    Usage,
+)
 
 Events = AsyncGenerator[Event, None]
 
@@ -230,14 +241,24 @@ class OpenAICompletion:
     """Encodes one turn in OpenAI's form. `reference` tells whether the client asked for the passages."""
 
     def __init__(
-        self, *, completion_id: str, model: Any, streamed_model: Any, reference: bool, failure_is_answer: bool
+        self,
+        *,
+        completion_id: str,
+        model: Any,
+        streamed_model: Any,
+        question: str,
+        reference: bool,
+        failure_is_answer: bool,
     ) -> None:
         self._id = f"chatcmpl-{completion_id}"
         self._created = int(time())
         self._model = model
         self._streamed_model = streamed_model
+        self._question = question
         self._reference = reference
         self._failure_is_answer = failure_is_answer
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
 
     async def answer(self, events: Events) -> dict[str, Any]:
         """Return the whole completion. Errors are raised, except where a provider's failure counts as an answer."""
@@ -246,7 +267,8 @@ class OpenAICompletion:
         except ModelError as error:
             if not self._failure_is_answer:
                 raise
-            return self._completion(f"**ERROR**: {error_text(error)}", Usage(), 0, [])
+            content = f"**ERROR**: {error_text(error)}"
+            return self._completion(content, await asyncio.to_thread(self._usage_of, content), 0, [])
         reasoning_tokens = await asyncio.to_thread(count_tokens, answer.thoughts) if answer.thoughts else 0
         content = with_thoughts(answer.text, answer.thoughts)
         return self._completion(content, answer.usage, reasoning_tokens, passages_of_answer(answer))
@@ -278,18 +300,18 @@ class OpenAICompletion:
 
     async def frames(self, events: Events) -> AsyncGenerator[bytes, None]:
         """Yield chunks and the end mark. Errors are raised, except where a provider's failure counts as an answer."""
-        texts: list[str] = []
         try:
             async with aclosing(events):
                 async for event in events:
                     match event:
                         case Delta(text):
-                            texts.append(text)
+                            self._texts.append(text)
                             yield self._chunk({"content": text, "reasoning_content": None})
                         case Thinking(text):
+                            self._thoughts.append(text)
                             yield self._chunk({"content": None, "reasoning_content": text})
                         case Answer():
-                            yield self._last(event, "".join(texts))
+                            yield self._last(event.usage, passages_of_answer(event))
         except ModelError as error:
             if not self._failure_is_answer:
                 raise
@@ -298,17 +320,19 @@ class OpenAICompletion:
             return
         yield DONE
 
-    def _last(self, answer: Answer, content: str) -> bytes:
+    def _last(self, usage: Usage, chunks: list[dict[str, Any]]) -> bytes:
         delta: dict[str, Any] = {"content": None, "reasoning_content": None}
         if self._reference:
-            delta |= {"reference": passages_of_answer(answer), "final_content": content}
-        return self._chunk(delta, finish_reason="stop", usage=_usage(answer.usage))
+            delta |= {"reference": chunks, "final_content": "".join(self._texts)}
+        return self._chunk(delta, finish_reason="stop", usage=_usage(usage))
 
     def failure(self, exc: Exception) -> list[bytes]:
-        """Return the last frames of a stream that failed."""
+        """Return the last frames of a stream that failed; no provider tells what such an answer cost."""
         error = self._chunk({"content": f"**ERROR**: {error_text(exc)}", "reasoning_content": None})
-        nothing = {"content": None, "reasoning_content": None}
-        return [error, self._chunk(nothing, finish_reason="stop", usage=_usage(Usage())), DONE]
+        return [error, self._last(self._usage_of("".join([*self._thoughts, *self._texts])), []), DONE]
+
+    def _usage_of(self, content: str) -> Usage:
+        return estimate_usage([Message("user", self._question)], content)
 
     def _chunk(
         self, delta: dict[str, Any], *, finish_reason: str | None = None, usage: dict[str, int] | None = None

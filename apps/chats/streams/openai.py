@@ -142,6 +142,7 @@ async def _answer(
         completion_id=completion_id,
         model=body["model"],
         streamed_model=streamed_model,
+        question=opened.turn.question,
         reference=wants_reference(body),
         failure_is_answer=profile().provider_failure_is_answer,
     )

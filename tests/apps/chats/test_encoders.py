@@ -19,6 +19,7 @@ from apps.chats.encoders import (
     ragflow_failure,
 )
 from ragflow.engine.errors import MissingParameter, ModelError
+from ragflow.engine.tokens import count_tokens
 from ragflow.engine.types import (
     Answer,
     Chunk,
@@ -293,6 +294,7 @@ def openai(*, reference=False, failure_is_answer=False):
         completion_id="c1",
         model="any",
         streamed_model="model",
+        question="Who built it?",
         reference=reference,
         failure_is_answer=failure_is_answer,
     )
@@ -351,10 +353,23 @@ def test_openai_failure_is_raised_for_the_view_or_told_as_an_answer():
     with pytest.raises(ModelError):
         openai_frames([Retrieved(FOUND), FAILURE])
     told = chunk("**ERROR**: RATE_LIMIT_EXCEEDED - The provider is busy.")
-    last = chunk(finish_reason="stop", usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
-    failed = openai_frames([Delta("Half "), FAILURE], failure_is_answer=True)
-    assert failed == [chunk("Half "), told, last, "[DONE]"]
-    assert [payload(frame) for frame in openai().failure(FAILURE)] == [told, last, "[DONE]"]
+    failed = openai_frames([Thinking("Hm. "), Delta("Half "), FAILURE], failure_is_answer=True)
+    last = chunk(finish_reason="stop", usage=counted("Hm. Half "))
+    assert failed == [chunk(reasoning="Hm. "), chunk("Half "), told, last, "[DONE]"]
+    last = chunk(finish_reason="stop", usage=counted(""), reference=[], final_content="")
+    assert [payload(frame) for frame in openai(reference=True).failure(FAILURE)] == [told, last, "[DONE]"]
+
+
+def test_a_failure_that_counts_as_an_openai_answer_is_counted():
+    body = asyncio.run(openai(failure_is_answer=True).answer(play([Delta("Half "), FAILURE])))
+    content = "**ERROR**: RATE_LIMIT_EXCEEDED - The provider is busy."
+    assert body["choices"][0]["message"]["content"] == content
+    assert {name: body["usage"][name] for name in counted(content)} == counted(content)
+
+
+def counted(said):
+    question, answer = count_tokens("Who built it?"), count_tokens(said)
+    return {"prompt_tokens": question, "completion_tokens": answer, "total_tokens": question + answer}
 
 
 def test_one_openai_completion():
