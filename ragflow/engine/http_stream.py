@@ -59,7 +59,8 @@ async def post(endpoint: Endpoint, path: str, body: Mapping[str, Any]) -> EventB
         message = f"The base URL of the model provider at {endpoint.host} cannot be asked: {endpoint.scrub(str(exc))}."
         raise ModelError(message, code="INVALID_REQUEST") from exc
     except (aiohttp.ClientError, OSError) as exc:
-        raise transport_error(endpoint, exc) from exc
+        # aiohttp's own sentence names the host again, and "ssl:default" where no TLS is spoken.
+        raise transport_error(endpoint, getattr(exc, "os_error", exc)) from exc
     answer = EventBody(endpoint, response)
     if response.status < 300:
         return answer

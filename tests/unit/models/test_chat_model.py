@@ -190,7 +190,10 @@ async def test_lasting_failures_end(server: ModelServer) -> None:
 async def test_nobody_listening_is_a_connection_error() -> None:
     with ModelServer() as gone:
         pass
-    assert (await failure_of(chat_model(gone))).code == "CONNECTION_ERROR"
+    failure = await failure_of(chat_model(gone))
+    assert failure.code == "CONNECTION_ERROR"
+    assert "Connect call failed" in str(failure)
+    assert "ssl" not in str(failure)
 
 
 @pytest.mark.parametrize(
