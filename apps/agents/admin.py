@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit, urlunsplit
 
 from django.contrib import admin
@@ -33,15 +34,18 @@ class MCPServerAdmin(Audited):
 
     @admin.display(description="headers")
     def header_names(self, server: MCPServer) -> str:
-        return ", ".join(server.headers)
+        return self._joined(server.headers)
 
     @admin.display(description="variables")
     def variable_names(self, server: MCPServer) -> str:
-        return ", ".join(name for name in server.variables if name != TOOLS)
+        return self._joined(name for name in server.variables if name != TOOLS)
 
     @admin.display(description="tools")
     def tool_names(self, server: MCPServer) -> str:
-        return ", ".join(server.variables.get(TOOLS, {}))
+        return self._joined(server.variables.get(TOOLS, {}))
+
+    def _joined(self, names: Iterable[str]) -> str:
+        return ", ".join(names) or str(self.get_empty_value_display())
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # it is its tenant's, who writes it over the API

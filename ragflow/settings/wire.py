@@ -67,6 +67,7 @@ SPECTACULAR_SETTINGS = {
             ("teams", "Members and invitations"),
             ("tokens", "API tokens and share tokens"),
             ("models", "Model providers of a tenant"),
+            ("MCP servers", "Other people's tools, for agents"),
             ("langfuse", "Reports of answers to Langfuse"),
             ("system", "Version and health"),
             ("administration", "For administrators: users, keys, services, settings"),
