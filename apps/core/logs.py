@@ -70,6 +70,22 @@ class ContextFilter(logging.Filter):
         return True
 
 
+# What ends a line or commands a terminal, by how Python would write it: names that clients chose are logged, too.
+_ESCAPES = {
+    ord(character): repr(character)[1:-1] for character in map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029))
+}
+
+
+class TextFormatter(logging.Formatter):
+    """One line per event. Only tracebacks have more, which are indented: nothing looks like an event that is none."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's own name
+        return super().formatMessage(record).translate(_ESCAPES)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join("  " + line.translate(_ESCAPES) for line in super().formatException(ei).split("\n"))
+
+
 class JSONFormatter(logging.Formatter):
     """One JSON object per line. What a call gives as `extra` becomes fields of it."""
 

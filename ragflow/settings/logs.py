@@ -35,6 +35,7 @@ LOGGING: dict[str, Any] = {
     "filters": {"context": {"()": "apps.core.logs.ContextFilter"}},
     "formatters": {
         "text": {
+            "()": "apps.core.logs.TextFormatter",
             "format": "%(asctime)s %(levelname)-7s %(name)s [%(origin)s] %(message)s",
             "datefmt": "%H:%M:%S",
         },

@@ -6,8 +6,9 @@ import asyncio
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
-from logging.config import dictConfig
+from logging.config import DictConfigurator, dictConfig
 from typing import Any
 
 import orjson
@@ -29,6 +30,11 @@ from tests.tools.asgi import Exchange
 PLANTED = "planted-pass-phrase"
 
 
+def formatter_of(name: str) -> Any:
+    """Make a formatter as `dictConfig` would."""
+    return DictConfigurator({}).configure_formatter(dict(project.LOGGING["formatters"][name]))
+
+
 class Written:
     """What the project's own configuration writes, at every level, in both formats."""
 
@@ -36,14 +42,9 @@ class Written:
         self.streams = {"text": io.StringIO(), "json": io.StringIO()}
         self.handlers = []
         for name, stream in self.streams.items():
-            described = project.LOGGING["formatters"][name]
             handler = logging.StreamHandler(stream)
             handler.addFilter(logs.ContextFilter())
-            handler.setFormatter(
-                logs.JSONFormatter()
-                if "()" in described
-                else logging.Formatter(described["format"], described["datefmt"])
-            )
+            handler.setFormatter(formatter_of(name))
             self.handlers.append(handler)
 
     @property
@@ -125,6 +126,18 @@ class TestLines:
         assert project.LOGGING["handlers"]["stderr"]["formatter"] == "text"
         formatters = {"version": 1, "formatters": project.LOGGING["formatters"], "incremental": False}
         dictConfig(formatters | {"disable_existing_loggers": False})
+
+    def test_nothing_within_a_line_of_text_looks_like_another(self):
+        forged = "a\n12:00:00 ERROR forged\r\x1b[2J\x85\u2028.pdf"
+        try:
+            raise ValueError(forged)
+        except ValueError:
+            record = logging.LogRecord("apps.tests", logging.INFO, __file__, 1, "%s – ü", (forged,), sys.exc_info())
+        logs.ContextFilter().filter(record)
+        event, *traceback = formatter_of("text").format(record).splitlines()
+        assert event.endswith(r"a\n12:00:00 ERROR forged\r\x1b[2J\x85\u2028.pdf – ü")
+        assert "ValueError: a" in traceback[-2]
+        assert all(line.startswith("  ") and line.isprintable() for line in traceback)
 
     @pytest.mark.django_db
     def test_a_task_names_itself_and_its_tenant(self, written: Written, api: Any, monkeypatch: pytest.MonkeyPatch):
