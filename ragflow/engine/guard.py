@@ -21,6 +21,7 @@ from ragflow.engine.errors import ModelError
 
 LONGEST_ANSWER = 64 << 20  # bytes; 32 texts in 4096 dimensions take about 3 MB
 NAT64 = IPv6Network("64:ff9b::/96")  # the last four bytes are an IPv4 address
+PUBLIC_IPV6 = IPv6Network("2000::/3")  # what is given out; beside it lie translators of networks and retired ranges
 
 
 class PrivateAddress(ModelError):
@@ -44,6 +45,8 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
         if inner:
             return is_public(str(inner))
+        if ip not in PUBLIC_IPV6:
+            return False
     return ip.is_global and not ip.is_multicast
 
 
