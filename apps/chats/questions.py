@@ -10,7 +10,9 @@ from apps.core.errors import BadValue, DataError, InvalidArgument
 from apps.documents.metadata.condition import Condition, read_condition
 from ragflow.engine.types import Message
 
-_DROPPED_ROLES = frozenset({"system", "developer", "tool", "function"})
+# Tuples: what a client sends as a role may be a list or an object, which no set can look up.
+_DROPPED_ROLES = ("system", "developer", "tool", "function")
+_SPEAKERS = ("user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def openai_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         role = message["role"]
         if role in _DROPPED_ROLES:
             continue
-        if role not in {"user", "assistant"}:
+        if role not in _SPEAKERS:
             raise InvalidArgument(f"`messages[{number}].role` must be user, assistant or system, not {role!r}.")
         if role == "user" or message.get("content"):  # an assistant's call of a tool has no content
             said.append(Message(role, _text_of(number, message)))

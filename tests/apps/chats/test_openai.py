@@ -88,6 +88,8 @@ def test_then_the_body_and_the_chat(asgi, stranger, path, chat, profile):
         [{"role": "user", "content": None}],
         [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}],
         [{"role": "robot", "content": "x"}, {"role": "user", "content": "x"}],
+        [{"role": ["user"], "content": "x"}, {"role": "user", "content": "x"}],
+        [{"role": {}, "content": "x"}, {"role": "user", "content": "x"}],
     ],
 )
 def test_malformed_messages_are_refused(asgi, path, profile, messages):
