@@ -35,6 +35,17 @@ class MCPServerData:
     variables: Mapping[str, Any]
 
 
+FIELDS = {
+    "name": "name",
+    "url": "url",
+    "server_type": "transport",
+    "description": "description",
+    "headers": "headers",
+    "variables": "variables",
+}
+"""Ours, by the contract's names."""
+
+
 def mcp_server(body: Mapping[str, Any], is_taken: Callable[[str], bool] | None = None) -> MCPServerData:
     """Read a whole description; a name may be checked for being free, too.
 
@@ -49,16 +60,18 @@ def mcp_server(body: Mapping[str, Any], is_taken: Callable[[str], bool] | None =
 
 
 def changed_mcp_server(body: Mapping[str, Any], server: MCPServer) -> MCPServerData:
-    """Read the body of an update; what it does not name stays. Raises as `mcp_server`."""
-    stored = {
-        "name": server.name,
-        "url": server.url,
-        "server_type": server.transport,
-        "description": server.description,
-        "headers": server.headers,
-        "variables": server.variables,
-    }
-    return mcp_server(stored | {name: value for name, value in body.items() if value is not None})
+    """Read the body of an update: the server as it is to be. Raises as `mcp_server`."""
+    stored = {name: getattr(server, field) for name, field in FIELDS.items()}
+    return mcp_server(stored | {name: body[name] for name in _named(body)})
+
+
+def changed_fields(body: Mapping[str, Any]) -> set[str]:
+    """Return what an update names. Null changes nothing."""
+    return {FIELDS[name] for name in _named(body)}
+
+
+def _named(body: Mapping[str, Any]) -> list[str]:
+    return [name for name in FIELDS if body.get(name) is not None]
 
 
 def imported_mcp_server(name: str, described: Any) -> MCPServerData:
@@ -119,12 +132,12 @@ def seconds_of(body: Mapping[str, Any]) -> float:
     return min(seconds, MOST_SECONDS) if seconds > 0 and math.isfinite(seconds) else DEFAULT_SECONDS
 
 
-def ids_of(body: Mapping[str, Any], name: str = "mcp_ids") -> list[str]:
+def ids_of(body: Mapping[str, Any]) -> list[str]:
     """Read a list of ids, or nothing. Raises BadValue."""
-    value = body.get(name) or []
-    if not isinstance(value, list) or not all(isinstance(id_, str) for id_ in value):
-        raise BadValue(f"`{name}` must be a list of ids, not {value!r:.80}.")
-    return value
+    ids = body.get("mcp_ids") or []
+    if not isinstance(ids, list) or not all(isinstance(id_, str) for id_ in ids):
+        raise BadValue(f"`mcp_ids` must be a list of ids, not {ids!r:.80}.")
+    return ids
 
 
 def named_ids_of(body: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
@@ -45,9 +45,14 @@ def import_mcp_server(*, principal: Principal, data: MCPServerData, tools: Seque
 
 @transaction.atomic
 def update_mcp_server(
-    *, principal: Principal, server_id: str, data: MCPServerData, tools: Sequence[Tool] | None
+    *,
+    principal: Principal,
+    server_id: str,
+    data: MCPServerData,
+    changed: Collection[str],
+    tools: Sequence[Tool] | None,
 ) -> MCPServer:
-    """Change a server. Tools keep whether agents may use them.
+    """Write the fields that are `changed`, and the tools, which keep whether agents may use them.
 
     Without tools (the server did not answer) those known stay, unless the address is another. Raises MCPServerUnknown.
     """
@@ -57,7 +62,9 @@ def update_mcp_server(
         known = {name: _with_switch(tool, known.get(name)) for name, tool in by_name(tools).items()}
     elif (server.url, server.transport) != (data.url, data.transport):
         known = {}
-    _fill(server, data, data.name, known)
+    for field in changed:
+        setattr(server, field, getattr(data, field))
+    server.variables = {**server.variables, TOOLS: known}
     server.save()
     audit.record("update", "MCP server", id=server.pk, name=server.name, tenant_id=server.tenant_id)
     return server
@@ -100,20 +107,12 @@ def _locked(principal: Principal, server_id: str) -> MCPServer:
 
 
 def _insert(tenant: Tenant, data: MCPServerData, name: str, tools: Sequence[Tool]) -> MCPServer:
-    server = MCPServer(tenant=tenant)
-    _fill(server, data, name, by_name(tools))
+    server = MCPServer(tenant=tenant, name=name, url=data.url, transport=data.transport, description=data.description)
+    server.headers = data.headers
+    server.variables = {**data.variables, TOOLS: by_name(tools)}
     server.save(force_insert=True)
     audit.record("create", "MCP server", id=server.pk, name=server.name, tenant_id=server.tenant_id)
     return server
-
-
-def _fill(server: MCPServer, data: MCPServerData, name: str, tools: Mapping[str, Any]) -> None:
-    server.name = name
-    server.url = data.url
-    server.transport = data.transport
-    server.description = data.description
-    server.headers = dict(data.headers)
-    server.variables = {**data.variables, TOOLS: dict(tools)}
 
 
 def _with_switch(tool: Tool, known: Any) -> Tool:

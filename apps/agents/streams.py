@@ -50,7 +50,12 @@ async def update(request: HttpRequest) -> HttpResponseBase:
     with calls.place_for(principal.tenant_id):
         tools = await calls.tools_if_it_answers(data, schemas.seconds_of(body))
     changed = await in_database(
-        services.update_mcp_server, principal=principal, server_id=server_id, data=data, tools=tools
+        services.update_mcp_server,
+        principal=principal,
+        server_id=server_id,
+        data=data,
+        changed=schemas.changed_fields(body),
+        tools=tools,
     )
     return _success(mcp_server_to_wire(changed))
 

@@ -130,4 +130,6 @@ def test_every_encrypted_column_is_rotated():
         ("ShareToken", "encrypted_secret"),
         ("TenantModel", "encrypted_key"),
         ("LangfuseKeys", "encrypted_secret_key"),
+        ("MCPServer", "encrypted_headers"),
+        ("MCPServer", "encrypted_variables"),
     }

@@ -82,6 +82,19 @@ async def test_nothing_is_asked_for_a_caller_who_left(api: API, server: Scripted
     assert not calls._under_way
 
 
+async def test_updates_at_the_same_moment_lose_nothing_of_each_other(api: API, server: ScriptedMCPServer):
+    made = orjson.loads((await exchange(api, "create", trial(server, name="old")).finish()).content)["data"]
+    server.faults["tools/list"] = Fault(silent=True)
+    slow = exchange(api, "update", {"mcp_id": made["id"], "timeout": 2, "description": "new"})
+    await until(lambda: len(server.asked("tools/list")) == 2)
+    server.faults.clear()
+    changes = {"name": "new", "headers": {"X": "1"}, "variables": {"v": "1"}}
+    await exchange(api, "update", {"mcp_id": made["id"]} | changes).finish()
+    changed = orjson.loads((await slow.finish()).content)["data"]
+    assert (changed["description"], changed["name"], changed["headers"]) == ("new", "new", {"X": "1"})
+    assert changed["variables"] == {"v": "1", "tools": {"echo": ECHO}}
+
+
 @BOTH
 def test_a_server_that_dies(api: API, server: ScriptedMCPServer, profile: str, transport: str):
     server.faults["tools/list"] = Fault(dies=True)
