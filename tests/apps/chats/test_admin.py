@@ -22,7 +22,7 @@ def operator(client):
 def test_assistants_are_listed_and_shown(operator, chat):
     assert b"assistant" in operator.get("/admin/chats/assistant/").content
     page = operator.get(f"/admin/chats/assistant/{chat}/change/")
-    assert b"stored_prompt" in page.content
+    assert b"empty_response: " in page.content
 
 
 def test_search_apps_are_listed_and_shown(operator, tenant):
@@ -30,6 +30,23 @@ def test_search_apps_are_listed_and_shown(operator, tenant):
     assert b"shop" in operator.get("/admin/chats/searchapp/?q=sho").content
     assert b"similarity_threshold" in operator.get(f"/admin/chats/searchapp/{app.pk}/change/").content
     assert operator.get("/admin/chats/searchapp/add/").status_code == 403
+
+
+def test_what_an_operator_saves_leaves_a_chat_that_works(operator, api, chat):
+    """The page neither takes objects of another shape, nor numbers without a meaning."""
+    form = {"name": "support", "chat_model": "extractive@Builtin", "top_n": 3, "top_k": 64, "language": "English"}
+    form |= {"similarity_threshold": 0.1, "vector_similarity_weight": 0.5, "stored_prompt": "[]"}
+    form |= {"generation_options": "[1]", "metadata_filter": "[1]"}
+    inline = {f"dataset_links-{key}_FORMS": "0" for key in ("TOTAL", "INITIAL")}
+    path = f"/admin/chats/assistant/{chat}/change/"
+    for wrong in ({"top_n": 0}, {"similarity_threshold": 7}, {"vector_similarity_weight": -1}):
+        refused = operator.post(path, form | inline | wrong)
+        assert list(refused.context["adminform"].form.errors) == list(wrong)
+    saved = operator.post(path, form | inline)
+    assert saved.status_code == 302, saved.context["errors"]
+    (shown,) = api.call("GET", f"/api/v1/chats?id={chat}")["data"]
+    assert (shown["name"], shown["prompt"]["top_n"]) == ("support", 3)
+    assert shown["prompt"]["prompt"]
 
 
 def test_a_list_of_assistants_costs_the_same_queries_for_any_number(operator, create_chat):
