@@ -12,7 +12,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, signals
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
@@ -33,6 +33,7 @@ class Housekeeping(bootsteps.StartStopStep):
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         worker_counts.report_after_tasks()  # now, because the pool may be about to fork
+        signals.worker_shutting_down.connect(_leave)
 
     def start(self, worker: Any) -> None:
         name = f"{worker.hostname}/{os.getpid()}"
@@ -79,6 +80,13 @@ def say_goodbye(name: str) -> None:
     from ragflow.models import Worker
 
     Worker.objects.filter(name=name).delete()
+
+
+def _leave(**_: Any) -> None:
+    """Stop the tasks of a pool of threads; Celery waits for them, and whoever stops the worker does not wait long."""
+    from apps.documents.leases import leave
+
+    leave()
 
 
 def _sweep() -> None:

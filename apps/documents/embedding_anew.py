@@ -64,7 +64,8 @@ def _see_through(work: _Work) -> None:
         with work.lease_kept():
             work.do()
     except Cancelled:
-        log.info("Re-embedding of dataset %s was cancelled", work.task.dataset_id)
+        reason = "is left to another worker" if work.give_back() else "was cancelled"
+        log.info("Re-embedding of dataset %s %s", work.task.dataset_id, reason)
     except (OperationalError, InterfaceError):
         raise  # nothing can be recorded now; the lease runs out, and the task is tried again
     except (EngineError, RagflowError) as error:

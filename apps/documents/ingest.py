@@ -52,7 +52,8 @@ def _see_through(task: IngestTask) -> None:
         with work.lease_kept():
             work.do()
     except Cancelled:
-        log.info("Parsing of document %s was cancelled", task.document_id)
+        reason = "is left to another worker" if work.give_back() else "was cancelled"
+        log.info("Parsing of document %s %s", task.document_id, reason)
     except (OperationalError, InterfaceError):
         raise  # nothing can be recorded now; the lease runs out, and the task is tried again
     except EngineError as error:

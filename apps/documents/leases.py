@@ -37,6 +37,8 @@ RING_AGAIN_AFTER = timedelta(minutes=5)
 TRY_AGAIN_AFTER = timedelta(minutes=1)
 """How long a task waits for a server that is away."""
 
+_leaving = threading.Event()  # this worker has been told to stop
+
 _T = TypeVar("_T", bound=Task)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -54,6 +56,11 @@ def claimed(tasks: QuerySet[_T], task_id: str) -> _T | None:
     return tasks.get(pk=task_id) if taken else None
 
 
+def leave() -> None:
+    """Make the tasks of this process stop where they would look for a cancellation. Other workers go on with them."""
+    _leaving.set()
+
+
 class Held(Generic[_T]):
     """A task in the hands of a worker, for one attempt."""
 
@@ -69,12 +76,15 @@ class Held(Generic[_T]):
         return rows.filter(pk=self.task.pk, state=Task.State.RUNNING, attempt=self.task.attempt)
 
     def should_stop(self) -> bool:
-        """Tell whether the task is still this attempt's; the row is read twice a second at most."""
+        """Tell whether to go no further: the worker leaves, or the task is no longer this attempt's.
+
+        The row is read twice a second at most.
+        """
         if not self.lost.is_set() and time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._looked_at = time.monotonic()
             if not self.mine.exists():
                 self.lost.set()
-        return self.lost.is_set()
+        return self.lost.is_set() or _leaving.is_set()
 
     @contextmanager
     def lease_kept(self) -> Iterator[None]:
@@ -97,6 +107,17 @@ class Held(Generic[_T]):
         finally:
             over.set()
             thread.join()
+
+    def give_back(self) -> bool:
+        """Let go of the task as if this attempt had not been, or return False if it was taken away.
+
+        Its lease must not be renewed any more. The next sweep rings for it, which may be that of a worker yet to start.
+        """
+        now = timezone.now()
+        begun = F("attempt") - 1
+        return bool(
+            self.mine.update(state=Task.State.PENDING, attempt=begun, lease_until=now, worker="", updated_at=now)
+        )
 
     def put_off(self, reason: str) -> None:
         """Let go of the task; it is tried again after a while. Its lease must not be renewed any more."""

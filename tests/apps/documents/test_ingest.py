@@ -230,6 +230,35 @@ def test_a_worker_that_died_is_replaced(queue, document_of, run_tasks, store, da
     assert document["chunk_count"] == store.count(dataset["id"]).chunks == counts()[1] > left
 
 
+def test_a_worker_that_is_told_to_stop_leaves_its_task_to_the_next_one(
+    queue, document_of, run_tasks, store, dataset, pieces, slices, counts, monkeypatch
+):
+    leaving = threading.Event()
+    monkeypatch.setattr(leases, "_leaving", leaving)
+    task = queue(content=LONG)
+    slices.update(dict.fromkeys(range(2, 20), leaving.set))
+    for _ in range(ingest.MAX_ATTEMPTS + 1):  # as often as somebody wants to start it again
+        ingest.run(task.pk)
+        task.refresh_from_db()
+        assert (task.state, task.attempt, task.worker) == ("pending", 0, "")
+        assert document_of(task.document_id)["run"] == "RUNNING"
+        leaving.clear()
+    slices.clear()
+    tasks.sweep()  # at once: nobody waits for a lease
+    assert run_tasks() == 1
+    assert document_of(task.document_id)["run"] == "DONE"
+    assert counts()[1] == store.count(dataset["id"]).chunks
+
+
+def test_a_task_that_is_cancelled_while_its_worker_stops_stays_cancelled(queue, base, api, document_of, monkeypatch):
+    task = queue()
+    work = ingest._Work(ingest.claim(task.pk))
+    api.call("DELETE", f"{base}/chunks", {"document_ids": [task.document_id]})
+    assert not work.give_back()
+    task.refresh_from_db()
+    assert task.state == "cancelled"
+
+
 def test_a_waiting_task_is_rung_for_again_when_its_message_is_lost(queue, run_tasks, document_of):
     task = queue()
     BrokerMessage.objects.all().delete()

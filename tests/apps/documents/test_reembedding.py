@@ -386,6 +386,21 @@ def test_what_a_dead_worker_embedded_is_not_embedded_again(row, filled, small, s
     assert len(sent) == 8
 
 
+def test_a_worker_that_is_told_to_stop_leaves_it_to_the_next_one(row, filled, small, monkeypatch):
+    leaving = threading.Event()
+    monkeypatch.setattr(leases, "_leaving", leaving)
+    on_slice(monkeypatch, 2, leaving.set)
+    task = start_reembedding(dataset=row, model=NAME)
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert (task.state, task.attempt, task.worker) == ("pending", 0, "")
+    leaving.clear()
+    tasks.sweep()
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert (task.state, task.attempt) == ("done", 1)
+
+
 def test_it_waits_for_a_store_that_is_away(row, filled, store, monkeypatch):
     def away(*_: Any) -> int:
         raise StoreUnavailable("The index does not answer.")
