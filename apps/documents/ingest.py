@@ -100,6 +100,7 @@ class _Work(Held[IngestTask]):
         self._table = TablePacker()
 
     def do(self) -> None:
+        self._say("Task has been received.")
         while True:
             try:
                 return self._parse()

@@ -16,6 +16,7 @@ from ragflow.engine.types import Block, Notice
 
 SEPARATORS = ",\t;|"
 SAMPLE_ROWS = 30
+LINES_PER_NOTICE = 500
 MAX_FIELD = 10_000_000  # characters; the module's own limit of 131072 refuses honest files
 
 
@@ -24,8 +25,13 @@ def read(source: Source) -> Iterator[Block | Notice]:
     csv.field_size_limit(MAX_FIELD)  # one setting for the process, and nothing else in it reads CSV
     separator = "\t" if source.extension == "txt" else separator_of(text)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    lines, told = text.count("\n") + 1, 0
     try:
-        yield from row_blocks(source, rows)
+        for item in row_blocks(source, rows):
+            yield item
+            if rows.line_num - told >= LINES_PER_NOTICE:
+                told = rows.line_num
+                yield Notice(fraction=told / lines)
     except csv.Error as error:
         raise MalformedFile(f"{source.name} is not valid CSV: {error} at line {rows.line_num}.") from error
 

@@ -24,8 +24,11 @@ def read(source: Source) -> Iterator[Block | Notice]:
     if front := FRONT_MATTER.match(text):
         yield Block(front.group(1).strip("\n"))
         text = text[front.end() :]
+    done = 0
     for slab in slabs(text):  # the parser's tokens take fifty times the memory of their text
         yield from _blocks(slab)
+        done += len(slab)
+        yield Notice(fraction=done / len(text))
 
 
 def _blocks(text: str) -> Iterator[Block]:

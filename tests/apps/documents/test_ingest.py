@@ -377,8 +377,9 @@ def test_progress_is_shown_while_it_runs_and_never_falls(queue, document_of, mon
     ingest.run(task.pk)
     assert [document["progress"] for document in seen] == [0.2, 0.2, 0.5, 0.999]
     assert all(document["run"] == "RUNNING" for document in seen)
+    assert seen[0]["progress_msg"].split("\n")[0].endswith(" Task has been received.")  # it is not queued any more
     lines = document_of(task.document_id)["progress_msg"].split("\n")
-    assert [line[9:] for line in lines] == ["At 0.2.", "At 0.1.", "At 0.5.", "At 1.0.", "Task done (0.10s)"]
+    assert [line[9:] for line in lines[1:]] == ["At 0.2.", "At 0.1.", "At 0.5.", "At 1.0.", "Task done (0.10s)"]
 
 
 def test_progress_is_written_once_a_second(queue, django_assert_max_num_queries):

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from ragflow.engine.errors import LimitExceeded, MalformedFile
-from ragflow.engine.parsing import Limits
+from ragflow.engine.parsing import Limits, parse
 from ragflow.engine.parsing import text as text_reader
 from ragflow.engine.parsing.text import decode, join_lines
-from ragflow.engine.types import BlockKind
+from ragflow.engine.types import BlockKind, Notice
 from tests.unit.parsing import samples
 
 PLAIN, TEXT, HEADING, TABLE, IMAGE, *_ = BlockKind
@@ -324,3 +324,14 @@ def test_csv_as_tables_of_twelve_rows(read):
     assert [block.kind for block in blocks] == [TABLE] * 3
     assert [block.text.count("<tr>") for block in blocks] == [13, 13, 7]
     assert all("<tr><th>n</th><th>square</th></tr>" in block.text for block in blocks)
+
+
+@pytest.mark.parametrize(("name", "line"), [("a.csv", "1,2\n"), ("a.md", "A line of a paragraph.\n\n")])
+def test_large_files_tell_how_far_they_are_read(tmp_path, monkeypatch, name, line):
+    monkeypatch.setattr(text_reader, "SLAB", 5000)
+    (tmp_path / name).write_text(line * 2000)
+    items = parse(tmp_path / name, name)
+    told = [item.fraction for item in items if isinstance(item, Notice) and item.fraction is not None]
+    assert len(told) >= 4
+    assert told == sorted(told)
+    assert told[-1] <= 1
