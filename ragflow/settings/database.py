@@ -3,6 +3,7 @@
 from typing import Any
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 
 from ragflow.settings.env import Section
 from ragflow.settings.paths import DATA_DIR, THREADS
@@ -41,12 +42,14 @@ def _postgresql(options: dict[str, Any]) -> dict[str, Any]:
 def _default() -> dict[str, Any]:
     if not DATABASE_URL:
         return _sqlite({"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "ragflow.sqlite3"})
-    options: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
-    if options["ENGINE"].endswith("sqlite3"):
-        return _sqlite(options)
-    if options["ENGINE"].endswith("postgresql"):
-        return _postgresql(options)
-    return options
+    scheme = DATABASE_URL.partition("://")[0]
+    if scheme not in {"postgres", "postgresql", "sqlite"}:  # never the whole URL: it may hold a password
+        raise ImproperlyConfigured("DATABASE_URL must be like postgres://user:password@host:5432/name.")
+    try:
+        options: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}.") from None
+    return _sqlite(options) if scheme == "sqlite" else _postgresql(options)
 
 
 DATABASES = {"default": _default()}

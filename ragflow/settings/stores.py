@@ -26,6 +26,8 @@ INDEX_FILE = DATA_DIR / "index.sqlite3"
 def _blob_storage() -> dict[str, object]:
     url = urlsplit(STORAGE_URL)
     if url.scheme in {"", "file"}:
+        if url.netloc or (STORAGE_URL and not url.path.startswith("/")):
+            raise ImproperlyConfigured(f"STORAGE_URL must name a folder like file:///srv/ragflow, not {STORAGE_URL}.")
         return {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {"location": url.path or DATA_DIR / "files", "base_url": None},

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from ragflow.management.commands import configuration
-from ragflow.settings import env
+from ragflow.settings import database, env, stores
 from ragflow.settings.env import Section, Variable
 
 
@@ -99,3 +99,20 @@ def test_the_environment_of_a_reference_server(tmp_path: Path):
 
     assert read(given) == [True, 1048576, True, 3, "root@example.org", "planted", "Root", "x" * 40]
     assert read({})[:4] == [False, 1024**3, False, 0]
+
+
+@pytest.mark.parametrize(
+    "url", ["foo://host/name", "mysql://user:pass@host/name", "host", "postgres://user:pass@host:port/n"]
+)
+def test_a_database_that_cannot_be_meant_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setattr(database, "DATABASE_URL", url)
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL") as told:
+        database._default()
+    assert "pass@" not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["file://srv/files", "files", "file:files"])
+def test_files_go_to_no_folder_by_accident(monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setattr(stores, "STORAGE_URL", url)
+    with pytest.raises(ImproperlyConfigured, match="file:///srv/ragflow"):
+        stores._blob_storage()
