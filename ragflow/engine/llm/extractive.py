@@ -31,7 +31,7 @@ NUMBER_BONUS = 0.15  # for figures in the answer to a question that asks for one
 FRAGMENT_FACTOR = 0.5  # headings, questions and other text that says nothing by itself
 FRAGMENT_WORDS = 4
 HEADING_WORDS = 10  # a line without a stop is no heading of the following sentence if it has more
-CONTEXT_SHARE = 0.25  # of the question's terms, by weight: a neighbour that adds so much is quoted with a sentence
+CONTEXT_SHARE = 0.25  # of the asked terms that a passage holds, by weight: a neighbour that adds so much is quoted too
 
 WORD = re.compile(r"[^\W_]+")
 NUMBER = re.compile(r"\d+")
@@ -164,16 +164,16 @@ def _in_context(best: int, sentences: Sequence[str], weights: Mapping[str, float
     "The whale is a mammal. It eats krill." answers only as a whole what the whale eats. List items and table rows
     stand by themselves.
     """
-    sentence = sentences[best]
-    missing = weights.keys() - _terms(sentence)
+    asked = [_terms(sentence) & weights.keys() for sentence in sentences]
+    held = sum(weights[term] for term in frozenset().union(*asked))
     added = {
-        place: sum(weights[term] for term in missing & _terms(sentences[place]))
+        place: sum(weights[term] for term in asked[place] - asked[best])
         for place in (best + 1, best - 1)
-        if 0 <= place < len(sentences) and _reads_on(sentence, sentences[place])
+        if 0 <= place < len(sentences) and _reads_on(sentences[best], sentences[place])
     }
     other = max(added, key=added.__getitem__, default=best)
-    if not missing or added.get(other, 0.0) < CONTEXT_SHARE * sum(weights.values()):
-        return sentence
+    if not held or added.get(other, 0.0) < CONTEXT_SHARE * held:
+        return sentences[best]
     return " ".join(sentences[min(best, other) : max(best, other) + 1])
 
 
