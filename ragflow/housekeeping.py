@@ -102,9 +102,12 @@ def _collect_garbage() -> None:
 
 
 def _forget() -> None:
-    from apps.accounts.services.retention import forget_old_entries
+    from apps.accounts.services.retention import forget_expired_sessions, forget_old_entries
+    from apps.documents.services.retention import forget_finished_tasks
 
     forget_old_entries()
+    forget_expired_sessions()
+    forget_finished_tasks()
 
 
 def _guarded(act: Any, *arguments: object) -> None:

@@ -1,10 +1,11 @@
-"""How long the audit log is kept (RAGFLOW_AUDIT_DAYS)."""
+"""How long the audit log is kept (RAGFLOW_AUDIT_DAYS), and sessions of browsers."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import connection, models, transaction
 from django.utils import timezone
 
@@ -29,6 +30,12 @@ def forget_old_entries() -> int:
     while deleted := _forget_some(limit):
         forgotten += deleted
     return forgotten
+
+
+def forget_expired_sessions() -> int:
+    """Delete the sessions of browsers that have expired, and return how many. Nobody can use them any more."""
+    expired = Session.objects.filter(expire_date__lt=timezone.now())
+    return expired.delete()[0] if expired.exists() else 0  # looking does not lock the database
 
 
 @transaction.atomic
