@@ -122,13 +122,13 @@ def _distinct(ranked: Sequence[Quote]) -> list[Quote]:
 def _best_quote(
     question: str, weights: Mapping[str, float], sentences: Sequence[str], passage: int, similarity: float
 ) -> Quote:
-    fragments = [_is_fragment(sentence, following) for sentence, following in pairwise([*sentences, ""])]
+    leads = [_is_lead(sentence, following) for sentence, following in pairwise([*sentences, ""])]
     scores = [
-        _score(question, weights, sentence) * (FRAGMENT_FACTOR if is_fragment else 1.0)
-        for sentence, is_fragment in zip(sentences, fragments, strict=True)
+        _score(question, weights, sentence) * (FRAGMENT_FACTOR if is_lead or _count(sentence) < FRAGMENT_WORDS else 1.0)
+        for sentence, is_lead in zip(sentences, leads, strict=True)
     ]
     best = max(range(len(sentences)), key=scores.__getitem__)  # the first of equals
-    text = _introduced(best, sentences) if fragments[best] else _in_context(best, sentences, weights)
+    text = _introduced(best, sentences) if leads[best] else _in_context(best, sentences, weights)
     return Quote(_quotable(text), passage, scores[best] + SIMILARITY_WEIGHT * max(0.0, similarity))
 
 
@@ -141,13 +141,18 @@ def _score(question: str, weights: Mapping[str, float], sentence: str) -> float:
     return score
 
 
-def _is_fragment(sentence: str, following: str) -> bool:
-    """Say whether a sentence says nothing without the following one: a heading, a question, very few words."""
+def _count(sentence: str) -> float:
+    """Return the number of words, two characters of a script without spaces being one."""
+    return len(WORD.findall(WIDE.sub("", sentence))) + len(WIDE.findall(sentence)) / 2
+
+
+def _is_lead(sentence: str, following: str) -> bool:
+    """Say whether a sentence only leads to the following one: a question, or a heading. Table rows have commas."""
     if sentence.endswith(("?", "？", ":", "：")):
         return True
-    words = len(WORD.findall(WIDE.sub("", sentence))) + len(WIDE.findall(sentence)) / 2
-    is_bare = words <= HEADING_WORDS and not sentence.endswith(TERMINAL) and not NEW_ITEM.match(sentence)
-    return words < FRAGMENT_WORDS or (is_bare and bool(following.endswith(TERMINAL) or NEW_ITEM.match(following)))
+    if sentence.endswith(TERMINAL) or "," in sentence or NEW_ITEM.match(sentence) or _count(sentence) > HEADING_WORDS:
+        return False
+    return bool(following.endswith(TERMINAL) or NEW_ITEM.match(following))
 
 
 def _introduced(place: int, sentences: Sequence[str]) -> str:

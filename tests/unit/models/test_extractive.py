@@ -146,6 +146,13 @@ def test_a_sentence_is_quoted_with_the_neighbour_that_completes_it(question: str
     assert best_quotes(question, passages(text))[0].text == quote
 
 
+def test_a_table_row_is_quoted_alone() -> None:
+    rows = "<tr><td>K200</td><td>49 EUR</td></tr><tr><td>K300</td><td>89 EUR</td></tr>"
+    text = f"<table>{rows}</table>\nPrices include tax."
+    for model, quote in (("K200", "K200, 49 EUR"), ("K300", "K300, 89 EUR")):
+        assert best_quotes(f"How much is the {model}?", passages(text))[0].text == quote
+
+
 def test_a_question_in_the_text_is_quoted_with_its_answer() -> None:
     text = "Question: How do I reset my password?\tAnswer: Open the settings page."
     assert "Open the settings page." in write_answer("how do I reset my password", passages(text))
