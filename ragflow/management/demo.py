@@ -131,10 +131,8 @@ def _ingest(principal: Principal, dataset: KnowledgeBase, say: Say) -> None:
 
 
 def _corpus() -> Iterator[Source]:
-    root: Path = settings.BASE_DIR
-    yield from (source for source in sources(root / "docs") if source.path.suffix == ".md")
-    if (readme := root / "README.md").is_file():
-        yield from sources(readme)
+    """Yield the pages below docs/. The README would only point to them, and repeats the question of the example."""
+    yield from (source for source in sources(settings.BASE_DIR / "docs") if source.path.suffix == ".md")
 
 
 def _assistant(principal: Principal, dataset: KnowledgeBase) -> str:
