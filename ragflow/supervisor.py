@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from types import FrameType
 
 TICK_SECONDS = 0.2
@@ -241,7 +242,13 @@ def _death_follows(supervisor: int) -> Callable[[], None] | None:
 
 
 def _say(sentence: str) -> None:
-    print(f"ragflow: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
+    """Print a line in the form of the children's log (apps.core.logs)."""
+    if os.environ.get("RAGFLOW_LOG_FORMAT") == "json":
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"time": now, "level": "warning", "logger": "ragflow.supervisor", "message": sentence})
+    else:
+        line = f"{datetime.now(UTC):%H:%M:%S} WARNING ragflow.supervisor [-] {sentence}"
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ def main() -> int:
 
     # It is about pickled messages that reach a worker of the root user. Ours are JSON, and no other kind is accepted.
     warnings.simplefilter("ignore", SecurityWarning)
+    vars(sys)["__stdout__"] = None  # Celery's remarks on its shutdown go there, past the log
     app.loader.import_default_modules()
     from django.conf import settings
 

@@ -142,6 +142,19 @@ def test_a_child_that_ends_is_started_again_without_what_it_left_behind(supervis
     assert "the worker was ended by SIGKILL" in supervised.process.stderr.read()
 
 
+def test_its_lines_are_like_those_of_the_children(supervise, monkeypatch):
+    monkeypatch.setenv("RAGFLOW_LOG_FORMAT", "json")
+    supervised = supervise()
+    supervised.wait_until_ready()
+    first = supervised.pid("worker")
+    os.kill(first, signal.SIGKILL)
+    supervised.pid("worker", other_than=first)
+    supervised.process.send_signal(signal.SIGTERM)
+    assert supervised.process.wait(DEADLINE) == 0
+    (line,) = map(json.loads, supervised.process.stderr.read().splitlines())
+    assert (line["level"], line["message"]) == ("warning", "the worker was ended by SIGKILL")
+
+
 def test_a_second_interrupt_kills_what_does_not_want_to_stop(supervise):
     supervised = supervise(worker=STUBBORN)
     supervised.wait_until_ready()
