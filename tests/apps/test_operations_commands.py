@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from apps.accounts.authentication import principal_of_header
@@ -360,3 +363,23 @@ def test_the_client_speaks_to_this_installation_as_its_administrator(monkeypatch
     with pytest.raises(SystemExit):
         cli.Command().run_from_argv(["manage.py", "cli", "-h", "there"])
     assert started == [("-h", "there"), {"administrator": "root@example.org", "port": 9480}]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create_token", "--email", "a@example.org"),
+        ("ask", "Why?", "--dataset", "Papers"),
+        ("ingest", str(Path(__file__).parent), "--dataset", "Papers"),
+        ("reembed", "Papers"),
+        ("rotate_keys",),
+        ("seed_demo",),
+    ],
+)
+def test_a_database_without_tables_is_told_in_a_sentence(transactional_db, monkeypatch, arguments):
+    def missing(*_arguments, **_options):
+        raise OperationalError("no such table: accounts_user")
+
+    monkeypatch.setattr(CursorWrapper, "execute", missing)
+    with pytest.raises(CommandError, match=r"no such table.*manage\.py migrate"):
+        call_command(*arguments)

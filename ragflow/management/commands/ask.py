@@ -8,7 +8,7 @@ from contextlib import aclosing
 from textwrap import shorten
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.accounts.language_models import chat_model_for
 from apps.accounts.selectors import tenant_of
@@ -24,14 +24,14 @@ from ragflow.engine.generation.turn import Turn
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.types import Answer, Chunk, Delta, Passage
 from ragflow.management.caller import caller
+from ragflow.management.command import InstallationCommand
 
 NOTHING_FOUND = "The dataset holds nothing about that."
 EXCERPT = 200  # characters
 
 
-class Command(BaseCommand):
+class Command(InstallationCommand):
     help = "Answer a question from a dataset, and list the passages that the answer cites."
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("question")

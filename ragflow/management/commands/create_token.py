@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, transaction
+from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
 from apps.accounts.models import Tenant, User
 from apps.accounts.selectors import user_by_email
 from apps.accounts.services import create_account, create_tenant_for, create_token
 from apps.core.errors import Conflict, RagflowError
+from ragflow.management.command import InstallationCommand
 
 
-class Command(BaseCommand):
+class Command(InstallationCommand):
     help = "Print a new API token for the tenant of a user. Creates both if there is no such user."
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--email", required=True, help="The user's e-mail address.")
@@ -28,8 +28,6 @@ class Command(BaseCommand):
                 issued = create_token(tenant=_tenant(user), name=name, created_by=user)
         except RagflowError as error:
             raise CommandError(error.message) from None
-        except DatabaseError as error:
-            raise CommandError(f"The database cannot be used ({error}). Has `manage.py migrate` run?") from None
         self.stdout.write(issued.secret)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from apps.accounts.selectors import tenant_of
 from apps.core.errors import RagflowError
@@ -21,14 +21,14 @@ from apps.datasets.schemas import CreateDataset
 from apps.datasets.selectors import named, owned_datasets
 from apps.datasets.services import create_dataset
 from ragflow.management.caller import caller
+from ragflow.management.command import InstallationCommand
 from ragflow.management.ingestion import Outcome, Result, ingest_all, sources
 
 BAR = 24  # characters
 
 
-class Command(BaseCommand):
+class Command(InstallationCommand):
     help = "Put files and folders into a dataset and make them searchable. Run it again to go on where it was stopped."
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("paths", nargs="+", type=_existing, metavar="PATH", help="A file or a folder.")

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from apps.core.errors import RagflowError
@@ -23,17 +23,17 @@ from apps.documents.services.reembedding import (
     stop_reembedding,
 )
 from ragflow.management.caller import caller
+from ragflow.management.command import InstallationCommand
 
 SHOW_SECONDS = 0.5
 
 
-class Command(BaseCommand):
+class Command(InstallationCommand):
     help = (
         "Give every chunk of a dataset a vector of another embedding model, and then search with that. Nothing is "
         "parsed again. Until it is done, and if it fails, searches use the old model. Run it again to go on where it "
         "was stopped."
     )
-    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("dataset", help="Name of a dataset, or the id of anybody's.")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from apps.accounts.services.secrets import rotate_secrets
+from ragflow.management.command import InstallationCommand
 
 
-class Command(BaseCommand):
+class Command(InstallationCommand):
     help = (
         "Encrypt stored secrets (keys of model providers, copies of tokens) under the current RAGFLOW_SECRET_KEY. Run "
         "it with the earlier key in RAGFLOW_OLD_SECRET_KEYS; afterwards only logins still need that one."
     )
+    requires_system_checks = "__all__"
 
     def handle(self, *args: Any, **options: Any) -> None:
         done = rotate_secrets()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from ragflow.management.command import InstallationCommand
 from ragflow.management.demo import seed
 
 
-class Command(BaseCommand):
+class Command(InstallationCommand):
     help = "Make an administrator, an API token, and an assistant over the documentation. Makes nothing twice."
-    requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
         demo = seed(self.stdout.write)
