@@ -23,7 +23,7 @@ from ragflow.engine.parsing import (
     json,
     legacy,
     markdown,
-    pdf,
+    pdf_apart,
     pptx,
     spreadsheet,
     text,
@@ -54,7 +54,7 @@ READERS: dict[str, Reader] = {
     "xml": xml.read,
     "docx": docx.read,
     "pptx": pptx.read,
-    "pdf": pdf.read,
+    "pdf": pdf_apart.read,
     "eml": eml.read,
     "epub": epub.read,
 }

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from ragflow.engine.errors import EncryptedFile, LimitExceeded, MalformedFile
-from ragflow.engine.parsing import Limits, ocr, parse
+from ragflow.engine.parsing import Limits, ocr, parse, pdf, pdf_apart, reader
+from ragflow.engine.parsing.source import MIB
 from ragflow.engine.types import Block, BlockKind, Notice
 from tests.unit.parsing import samples
 
@@ -255,6 +256,13 @@ def test_documents_are_read_side_by_side_in_threads(tmp_path):
     assert results == [expected] * 4
 
 
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Read without the helper process, which would not see what a test changes."""
+    monkeypatch.setitem(reader.READERS, "pdf", pdf.read)
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_scans_without_tesseract_are_told(read, monkeypatch):
     monkeypatch.setattr(ocr, "available", lambda: False)
     blocks, messages = read("scan.pdf", samples.scanned_pdf())
@@ -274,6 +282,63 @@ def test_scans_are_read_in_their_place(read):
 
 
 @needs_tesseract
+@pytest.mark.usefixtures("in_this_process")
 def test_a_scan_that_takes_too_long_costs_its_page_only(read, monkeypatch):
     monkeypatch.setattr(ocr, "PAGE_SECONDS", 0.001)
     assert read("scan.pdf", samples.scanned_pdf()) == ([], ["Page 1 of scan.pdf could not be read by OCR."])
+
+
+# -- hostile files: they cost the helper process only -----------------------------------------------------------------
+
+
+def nested_forms(depth):
+    """Return a PDF of some hundred bytes that draws 10 to the power of `depth` letters, by forms within forms."""
+
+    def stream(content, entries=b""):
+        return b"<</Length %d%s>>stream\n%s\nendstream" % (len(content), entries, content)
+
+    form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</Font<</F 4 0 R>>/XObject<</X %d 0 R>>>>"
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 5 0 R/Resources<</XObject<</X 6 0 R>>>>>>",
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        stream(b"/X Do " * 10),
+        *(stream(b"/X Do " * 10, form % (7 + level)) for level in range(depth - 1)),
+        stream(b"BT /F 12 Tf (A) Tj ET", form % 1),
+    ]
+    body = b"%PDF-1.7\n"
+    for number, content in enumerate(objects, start=1):
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    return body + b"trailer<</Size %d/Root 1 0 R>>\n%%%%EOF" % (len(objects) + 1)
+
+
+def test_forms_within_forms_are_read(texts):
+    assert "".join(texts("a.pdf", nested_forms(2))).strip("A \n") == ""
+
+
+def test_a_page_that_needs_too_much_memory(read):
+    with pytest.raises(LimitExceeded, match=r"a\.pdf needs more than 256 MiB of memory"):
+        read("a.pdf", nested_forms(12), limits=Limits(max_memory=256 * MIB))
+
+
+def test_a_page_that_takes_too_long(read):
+    with pytest.raises(LimitExceeded, match=r"Reading a\.pdf took longer than 0\.5 seconds"):
+        read("a.pdf", nested_forms(12), limits=Limits(max_seconds=0.5, max_memory=64 << 30))
+
+
+def test_a_crash_of_the_library_is_the_files_fault(read, monkeypatch, tmp_path):
+    crashing = tmp_path / "crashing.py"
+    crashing.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(pdf_apart, "HELPER", crashing)
+    with pytest.raises(MalformedFile, match=r"a\.pdf is a damaged PDF"):
+        read("a.pdf", samples.pdf())
+
+
+def test_what_nobody_foresaw_is_told_as_everywhere(read, monkeypatch, tmp_path, caplog):
+    broken = tmp_path / "broken.py"
+    broken.write_text("import json; print(json.dumps({'error': ['', 'deep inside']}))")
+    monkeypatch.setattr(pdf_apart, "HELPER", broken)
+    with pytest.raises(MalformedFile, match=r"a\.pdf is damaged"):
+        read("a.pdf", samples.pdf())
+    assert "deep inside" in caplog.text
