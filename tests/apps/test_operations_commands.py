@@ -380,6 +380,7 @@ def test_a_database_without_tables_is_told_in_a_sentence(transactional_db, monke
     def missing(*_arguments, **_options):
         raise OperationalError("no such table: accounts_user")
 
-    with monkeypatch.context() as patched, pytest.raises(CommandError, match=r"no such table.*manage\.py migrate"):
+    with monkeypatch.context() as patched:
         patched.setattr(CursorWrapper, "execute", missing)
-        call_command(*arguments)
+        with pytest.raises(CommandError, match=r"no such table.*manage\.py migrate"):
+            call_command(*arguments)
