@@ -51,7 +51,7 @@ def examine(name: str) -> Result:
     try:
         CHECKS[name]()
     except Exception as failure:  # noqa: BLE001 -- whatever it raises, the part does not work
-        log.warning("Health: %s does not answer: %s", name, failure)
+        log.warning("Health: %s does not answer: %s", name, str(failure) or type(failure).__name__)
         error = f"{name} does not answer; see the server's log."
     return Result(f"{(time.perf_counter() - started) * 1000:.1f}", error)
 

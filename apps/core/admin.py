@@ -52,8 +52,9 @@ def bytes_shown(size: int | None) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return `1 document`, `2,000 documents`."""
-    return f"{localize(number)} {noun}{'s' if number != 1 else ''}"
+    """Return `1 document`, `2,000 documents`, `3 audit entries`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
+    return f"{localize(number)} {noun if number == 1 else plural}"
 
 
 def two_lines(first: object, second: object) -> SafeString:
