@@ -11,7 +11,7 @@ from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import Path
 
-from ragflow.engine.errors import ParseError
+from ragflow.engine.errors import LimitExceeded, ParseError
 from ragflow.engine.parsing import html
 from ragflow.engine.parsing.signatures import refuse_binary
 from ragflow.engine.parsing.source import Source
@@ -19,6 +19,7 @@ from ragflow.engine.parsing.text import decode
 from ragflow.engine.types import Block, BlockKind, Notice
 
 FORWARDED = "message/rfc822"
+LONGEST_HEADER = 100_000  # characters; the library takes time by the square of the encoded words or parameters in one
 
 
 def read(source: Source) -> Iterator[Block | Notice]:
@@ -28,8 +29,8 @@ def read(source: Source) -> Iterator[Block | Notice]:
 def _message(source: Source, *, with_attachments: bool) -> Iterator[Block | Notice]:
     refuse_binary(source)
     message = message_from_bytes(source.read_bytes(source.limits.max_bytes, "an e-mail"))
+    parts = list(_parts(source, message))
     yield Block("\n".join(f"{name}: {_header(value)}" for name, value in message.raw_items()), BlockKind.PLAIN)
-    parts = list(_parts(message))
     bodies = [part for part in parts if not _is_attachment(part)]
     plain = [_text(part) for part in bodies if part.get_content_type() != "text/html"]
     yield from (Block(text, BlockKind.PLAIN) for text in plain)
@@ -42,11 +43,13 @@ def _message(source: Source, *, with_attachments: bool) -> Iterator[Block | Noti
                 yield from _attachment(source, part)
 
 
-def _parts(message: Message) -> Iterator[Message]:
-    """Yield the leaves of the message; a forwarded message is one leaf."""
+def _parts(source: Source, message: Message) -> Iterator[Message]:
+    """Yield the leaves of the message; a forwarded message is one leaf. Raises LimitExceeded for an endless header."""
     stack = [message]
     while stack:
         part = stack.pop()
+        if any(len(value) > LONGEST_HEADER for _, value in part.raw_items()):
+            raise LimitExceeded(f"{source.name} has a header of more than {LONGEST_HEADER} characters.")
         if part.get_content_maintype() == "multipart" and part.is_multipart():
             stack.extend(reversed([child for child in part.get_payload() if isinstance(child, Message)]))
         else:

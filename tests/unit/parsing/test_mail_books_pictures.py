@@ -83,6 +83,18 @@ def test_mail_that_is_hardly_one(texts):
     assert texts("mail.eml", b"Subject: =?utf-8?b?broken\n\n\xff\xfe\xfd")[0] == "Subject: =?utf-8?b?broken"
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Subject: " + "=?utf-8?q?a?=" * 10_000, "Content-Type: text/plain" + "; a=b" * 25_000],
+    ids=["encoded words", "parameters"],
+)
+@pytest.mark.parametrize("where", ["{}\n\nx", "Content-Type: multipart/mixed; boundary=b\n\n--b\n{}\n\nx\n--b--"])
+def test_headers_without_an_end(read, header, where):
+    """The library would take hours for one of some megabytes."""
+    with pytest.raises(LimitExceeded, match=r"mail\.eml has a header of more than 100000 characters"):
+        read("mail.eml", where.format(header).encode())
+
+
 # -- books ---------------------------------------------------------------------------------------------------------
 
 
