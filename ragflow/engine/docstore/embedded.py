@@ -69,11 +69,15 @@ class EmbeddedDocStore:
 
     def __init__(self, path: Path, *, cache_bytes: int = 512 * 1024 * 1024) -> None:
         """`cache_bytes`: memory for the vectors of recently searched datasets, per process."""
-        self._file = StoreFile(path)
+        self._file = StoreFile(path, self._forget)
         self._cache = VectorCache(cache_bytes)
         self._statistics = TermStatistics()
         self._renew_turns()
         call_after_fork(self._renew_turns)
+
+    def _forget(self) -> None:
+        self._cache.clear()
+        self._statistics = TermStatistics()
 
     def _renew_turns(self) -> None:
         # Searching is pure computing: threads that wait in line for a core do not fight for the interpreter.

@@ -14,6 +14,7 @@ from pathlib import Path
 from ragflow.engine.errors import StoreError, StoreFull
 
 LOCK_TIMEOUT = 30.0  # seconds a writer waits for the writer before it
+EMPTY_TIMEOUT = 2.0  # seconds a new file may be without content while another process is making it
 WAL_LIMIT = 64 * 1024 * 1024  # bytes of write-ahead log above which a write folds it back into the file
 
 FIRST_SCHEMA = """
@@ -161,6 +162,8 @@ def call_after_fork(method: Callable[[], None]) -> None:
 class _Connection:
     """Closes its SQLite connection when the thread that used it ends."""
 
+    file: tuple[int, int] | None = None  # the one it has opened; another one may have been put in its place
+
     def __init__(self, path: Path) -> None:
         self.raw = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
 
@@ -170,10 +173,14 @@ class _Connection:
 
 
 class StoreFile:
-    """Hands out transactions, one connection per thread. Safe with threads, many processes and fork."""
+    """Hands out transactions, one connection per thread. Safe with threads, many processes and fork.
 
-    def __init__(self, path: Path) -> None:
+    A file that was deleted or replaced meanwhile is noticed by the next transaction, which uses the one in its place.
+    """
+
+    def __init__(self, path: Path, on_replaced: Callable[[], None] = lambda: None) -> None:
         self.path = path
+        self._on_replaced = on_replaced
         self._wal = path.with_name(path.name + "-wal")
         self._reset()
         self._inherited: list[object] = []
@@ -226,6 +233,10 @@ class StoreFile:
 
     def _connection(self) -> sqlite3.Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.file != _identity(self.path):
+            connection.raw.close()
+            self._on_replaced()
+            connection = None
         if connection is None:
             connection = self._connect()
             with self._lock:
@@ -240,7 +251,7 @@ class StoreFile:
             raise StoreError(f"The folder of the document store cannot be created: {error.strerror}.") from error
         connection = _Connection(self.path)
         raw = connection.raw
-        _use_wal(raw)
+        _use_wal(raw, self.path)
         raw.execute("PRAGMA synchronous = NORMAL")  # survives the death of the process; fsync at checkpoints
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
@@ -253,6 +264,7 @@ class StoreFile:
         ).fetchall()  # some builds of SQLite overwrite freed pages: another tenth
         if _version(raw) != len(SCHEMAS):
             _bring_up_to_date(raw)
+        connection.file = _identity(self.path)
         return connection
 
     def _fold_wal(self, connection: sqlite3.Connection) -> None:
@@ -268,17 +280,36 @@ class StoreFile:
             connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000:.0f}")
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging. While another process does the same, SQLite answers "busy" without waiting."""
-    deadline = time.monotonic() + LOCK_TIMEOUT
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
+    """Switch to write-ahead logging. While another process does the same, SQLite answers "busy", often without waiting.
+
+    So it does for ever for a file that was emptied while others have it open.
+    """
+    began = time.monotonic()
+    connection.execute("PRAGMA busy_timeout = 20")
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
         except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or waited > LOCK_TIMEOUT:
                 raise
+            if waited > EMPTY_TIMEOUT and path.stat().st_size == 0:
+                raise StoreError(
+                    "The document store's file was emptied while it was in use. Stop everything, delete the file and "
+                    "parse again."
+                ) from error
             time.sleep(0.02)
         else:
+            connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000:.0f}")
             return
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragflow.engine.docstore import embedded, embedded_cache, embedded_search
+from ragflow.engine.docstore import embedded, embedded_cache, embedded_file, embedded_search
 from ragflow.engine.docstore.base import SearchRequest
 from ragflow.engine.docstore.embedded import EmbeddedDocStore
 from ragflow.engine.docstore.embedded_file import FIRST_SCHEMA
@@ -227,6 +227,27 @@ class TestErrors:
         assert found(store, "kept") == {"kept"}  # readers do not wait
         holder.execute("ROLLBACK")
         holder.close()
+
+    def test_a_file_that_was_deleted_while_it_was_open_begins_anew(self, store: EmbeddedDocStore, path: Path) -> None:
+        put(store, make("old"))
+        assert found(store, "old") == {"old"}
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+        assert found(store, "old") == set()
+        store.upsert([make("new")], unit(1)[None])  # it gets the number of the old one, whose vector was in memory
+        for reader in (store, EmbeddedDocStore(path)):
+            answer = ask(reader, vector=unit(1))
+            assert by_content(reader, answer, answer.cosine) == {"new": pytest.approx(1)}
+        assert_sound(path)
+
+    def test_a_file_that_was_emptied_while_it_was_open_is_told(
+        self, store: EmbeddedDocStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(embedded_file, "EMPTY_TIMEOUT", 0)
+        put(store, make("kept"))
+        os.truncate(path, 0)
+        with pytest.raises(StoreError, match="was emptied while it was in use"):
+            EmbeddedDocStore(path).ping()
 
     def test_a_file_of_a_newer_program_is_left_alone(self, store: EmbeddedDocStore, path: Path) -> None:
         put(store, make("kept"))
