@@ -9,7 +9,8 @@ from django.db import models
 from apps.agents.models import MCPServer
 from apps.core.errors import BadValue
 from apps.core.ids import is_id
-from apps.core.names import name_key
+from apps.core.many import among
+from apps.core.names import name_key, named_like
 from apps.core.principal import Principal
 
 _COLUMNS: Mapping[str, str] = {
@@ -29,10 +30,9 @@ _COLUMNS: Mapping[str, str] = {
 def mcp_servers_of(principal: Principal, *, keywords: str = "", ids: Sequence[str] = ()) -> models.QuerySet[MCPServer]:
     """Return the caller's servers, as a list narrows them. Empty means any."""
     servers = MCPServer.objects.filter(tenant_id=principal.tenant_id)
-    if keywords:
-        servers = servers.filter(name_key__contains=name_key(keywords))
+    servers = named_like(servers, keywords)
     if ids:
-        servers = servers.filter(pk__in=[id_ for id_ in ids if is_id(id_)])
+        servers = servers.filter(among("pk", [id_ for id_ in ids if is_id(id_)]))
     return servers
 
 

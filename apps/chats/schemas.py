@@ -197,14 +197,6 @@ def ids_of(body: Mapping[str, Any]) -> list[str]:
     return [str(element) for element in ids]
 
 
-def owner_ids_of(body: Mapping[str, Any]) -> list[str]:
-    """Return the tenants whose things a list is narrowed to; an empty list means all. Raises BadValue."""
-    ids = body.get("owner_ids") or []
-    if not isinstance(ids, list):
-        raise BadValue(f"`owner_ids` must be a list of ids, not {ids!r}.")
-    return [str(element) for element in ids]
-
-
 def unrecognized(key: str) -> BadValue:
     return BadValue(
         f'Unrecognized field name: "{key}".',

@@ -13,7 +13,8 @@ from apps.chats.models import Assistant, AssistantDataset, Message, SearchApp, S
 from apps.chats.search_config import dataset_ids_of
 from apps.core.errors import BadValue
 from apps.core.ids import is_id
-from apps.core.names import name_key
+from apps.core.many import among
+from apps.core.names import name_key, named_like
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import datasets_by_id, readable_ids
@@ -192,10 +193,9 @@ def visible_search_apps(
     """Return the search apps of the caller and of the tenants it joined, as a list narrows them. Empty means any."""
     joined = models.Q(tenant_id__in=joined_tenant_ids(principal))
     apps = SearchApp.objects.filter(models.Q(tenant_id=principal.tenant_id) | joined)
-    if keywords:
-        apps = apps.filter(name_key__contains=name_key(keywords))
+    apps = named_like(apps, keywords)
     if owner_ids:
-        apps = apps.filter(tenant_id__in=owner_ids)
+        apps = apps.filter(among("tenant_id", owner_ids))
     return _searching_within_limits(principal, apps)
 
 

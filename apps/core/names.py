@@ -12,9 +12,11 @@ from django.db import IntegrityError, models, transaction
 from apps.core.errors import Conflict
 
 _Row = TypeVar("_Row")
+_Named = TypeVar("_Named", bound=models.Model)
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)\s*\((?P<number>\d+)\)", re.DOTALL)
 _ATTEMPTS = 20
+_LONGEST_KEY = 512  # characters: no column of keys is wider
 
 
 def name_key(name: str) -> str:
@@ -23,6 +25,17 @@ def name_key(name: str) -> str:
     Names hold no NUL, which PostgreSQL refuses even in a question; one that was asked for becomes a name nobody has.
     """
     return name.lower().replace("\0", "\ufffd")
+
+
+def named_like(rows: models.QuerySet[_Named], text: str) -> models.QuerySet[_Named]:
+    """Return those rows whose name contains a text, in any letter case; all of them for an empty one.
+
+    A text longer than any name is not looked for: SQLite refuses patterns of 50,000 bytes.
+    """
+    key = name_key(text)
+    if len(key) > _LONGEST_KEY:
+        return rows.none()
+    return rows.filter(name_key__contains=key) if key else rows
 
 
 def split_suffix(name: str) -> tuple[str, str]:

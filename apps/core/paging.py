@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import models
 
@@ -72,6 +72,14 @@ def descending(query: Mapping[str, str]) -> bool:
 def web_descending(query: Mapping[str, str]) -> bool:
     """The same of a list of the web API, where `false` counts in any letter case."""
     return query.get("desc", "true").strip().lower() != "false"
+
+
+def owner_ids_of(body: Mapping[str, Any]) -> list[str]:
+    """Read the tenants whose things a list of the web API is narrowed to; an empty list means all. Raises BadValue."""
+    ids = body.get("owner_ids") or []
+    if not isinstance(ids, list):
+        raise BadValue(f"`owner_ids` must be a list of ids, not {ids!r}.")
+    return [str(element) for element in ids]
 
 
 def web_rows(rows: models.QuerySet[_Row], query: Mapping[str, str], total: int | None = None) -> tuple[list[_Row], int]:

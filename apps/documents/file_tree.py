@@ -11,7 +11,7 @@ from django.db import connections, models, router
 
 from apps.core.ids import is_id
 from apps.core.many import among
-from apps.core.names import name_key
+from apps.core.names import named_like
 from apps.core.paging import Page
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
@@ -188,8 +188,7 @@ _COLUMNS_OF_DOCUMENTS = _COLUMNS_OF_DATASETS | {"type", "location", "created_by"
 
 def _page(rows: models.QuerySet[_Row], wanted: Listing, columns: frozenset[str]) -> tuple[int, list[_Row]]:
     """Count what matches and read a page. What is the same for all rows of a kind is no column of theirs."""
-    if wanted.keywords:
-        rows = rows.filter(name_key__contains=name_key(wanted.keywords))
+    rows = named_like(rows, wanted.keywords)
     sign = "-" if wanted.descending else ""
     order = wanted.order if wanted.order in columns else "created_at"
     total = rows.count()

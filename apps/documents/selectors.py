@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from apps.core.ids import is_id
 from apps.core.many import among
-from apps.core.names import name_key
+from apps.core.names import name_key, named_like
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.condition import Condition
 from apps.documents.metadata.filtering import matches
@@ -86,13 +86,14 @@ class DocumentFilter:
         conditions = {
             "pk": self.id.replace("\0", "\ufffd"),
             "name_key": name_key(self.name),
-            "name_key__contains": name_key(self.keywords),
-            "suffix__in": self.suffixes,
             "type__in": self.types,
             "state__in": self.states,
             "created_at__gte": self.created_from,
             "created_at__lt": self.created_before,
         }
+        documents = named_like(documents, self.keywords)
+        if self.suffixes:
+            documents = documents.filter(among("suffix", self.suffixes))
         return documents.filter(**{name: value for name, value in conditions.items() if value})
 
 

@@ -11,7 +11,7 @@ from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.chats import api_schema, schemas, selectors, services, wire
 from apps.core.bodies import deny, read_object, read_required
 from apps.core.errors import BadValue, OperationRefused
-from apps.core.paging import web_rows
+from apps.core.paging import owner_ids_of, web_rows
 from apps.core.rest import caller, http_request, web_success
 
 _FIXED = ("id", "created_by", "create_time", "update_time", "create_date", "update_date")
@@ -58,7 +58,7 @@ class SearchAppViewSet(WebViewSet):
         apps = selectors.visible_search_apps(
             caller(request),
             keywords=query.get("keywords", ""),
-            owner_ids=schemas.owner_ids_of(read_object(http_request(request))),
+            owner_ids=owner_ids_of(read_object(http_request(request))),
         )
         upwards = query.get("desc", "true").strip().lower() == "false"
         ordering = selectors.order_search_apps(query.get("orderby") or "create_time", descending=not upwards)

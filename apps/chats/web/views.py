@@ -11,12 +11,12 @@ from rest_framework.response import Response
 from apps.accounts.selectors import owners_of, tenant_or_none
 from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.chats import api_schema, selectors
-from apps.chats.schemas import owner_ids_of
 from apps.chats.web import schemas, services, wire
 from apps.core.bodies import read_object, read_required
 from apps.core.errors import BadValue, DataError, NotFound
-from apps.core.names import name_key
-from apps.core.paging import web_descending, web_rows
+from apps.core.many import among
+from apps.core.names import named_like
+from apps.core.paging import owner_ids_of, web_descending, web_rows
 from apps.core.rest import caller, http_request, web_success
 
 
@@ -62,11 +62,9 @@ class WebDialogViewSet(WebViewSet):
     @extend_schema(summary="List chats by pages", request=api_schema.OWNERS, parameters=api_schema.DIALOG_FILTERS)
     def page(self, request: Request) -> Response:
         query, principal = request.query_params, caller(request)
-        rows = selectors.assistants_of(principal)
-        if keywords := query.get("keywords"):
-            rows = rows.filter(name_key__contains=name_key(keywords))
+        rows = named_like(selectors.assistants_of(principal), query.get("keywords", ""))
         if owner_ids := owner_ids_of(read_object(http_request(request))):
-            rows = rows.filter(tenant_id__in=owner_ids)
+            rows = rows.filter(among("tenant_id", owner_ids))
         ordering = selectors.order_assistants(query.get("orderby") or "create_time", descending=web_descending(query))
         dialogs, total = web_rows(rows.order_by(*ordering), query)
         datasets = selectors.datasets_of(principal, dialogs)

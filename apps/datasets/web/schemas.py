@@ -91,14 +91,6 @@ def order_of(query: Mapping[str, str]) -> str:
     return _ORDERS[wanted]
 
 
-def owner_ids_of(body: Mapping[str, Any]) -> list[str]:
-    """Return the tenants whose things a list is narrowed to; an empty list means all. Raises BadValue."""
-    ids = body.get("owner_ids") or []
-    if not isinstance(ids, list):
-        raise BadValue(f"`owner_ids` must be a list of ids, not {ids!r}.")
-    return [str(element) for element in ids]
-
-
 def _dataset(body: Mapping[str, Any], name: str) -> DatasetData:
     columns = {}
     for key, (column, read) in _COLUMNS.items():

@@ -12,8 +12,9 @@ from apps.accounts.selectors import owners_of, tenant_or_none
 from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.core.bodies import deny, read_object, read_required
 from apps.core.errors import BadValue, DataError, OperationRefused
-from apps.core.names import name_key
-from apps.core.paging import web_descending, web_rows
+from apps.core.many import among
+from apps.core.names import named_like
+from apps.core.paging import owner_ids_of, web_descending, web_rows
 from apps.core.rest import caller, http_request, web_success
 from apps.datasets.selectors import accessible_dataset, counted, listed_datasets, size_of
 from apps.datasets.web import schemas, services, wire
@@ -67,11 +68,9 @@ class WebDatasetViewSet(WebViewSet):
     )
     def list(self, request: Request) -> Response:
         query = request.query_params
-        rows = listed_datasets(caller(request))
-        if owner_ids := schemas.owner_ids_of(read_object(http_request(request))):
-            rows = rows.filter(tenant_id__in=owner_ids)
-        if keywords := query.get("keywords"):
-            rows = rows.filter(name_key__contains=name_key(keywords))
+        rows = named_like(listed_datasets(caller(request)), query.get("keywords", ""))
+        if owner_ids := owner_ids_of(read_object(http_request(request))):
+            rows = rows.filter(among("tenant_id", owner_ids))
         if method := query.get("parser_id"):
             rows = rows.filter(chunk_method=method)
         rows, total = counted(caller(request), rows)

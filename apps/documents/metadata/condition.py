@@ -15,6 +15,7 @@ from apps.core.wire_profile import profile
 from apps.documents.metadata.comparison import OPERATORS, TAKES_NO_VALUE
 
 MOST_COMPARISONS = 100
+MOST_KEYS = 100  # of one comparison
 
 _WORDS: Mapping[str, str] = MappingProxyType({"is": "=", "not is": "≠"})
 _FURTHER_WORDS: Mapping[str, str] = MappingProxyType(
@@ -116,4 +117,6 @@ def _keys(place: str, name: Any) -> tuple[str, ...]:
         return ()
     if not isinstance(name, list) or not name or not all(isinstance(key, str) for key in name):
         raise BadValue(f"`{place}.name` must be the name of a metadata field, not {name!r}.")
+    if len(name) > MOST_KEYS:
+        raise BadValue(f"`{place}.name` must not hold more than {MOST_KEYS} names.")
     return tuple(name)

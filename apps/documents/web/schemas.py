@@ -9,7 +9,7 @@ import orjson
 from django.http import QueryDict
 
 from apps.core.errors import BadValue, DataError, InvalidArgument
-from apps.documents.metadata.condition import Comparison, Condition, read_condition
+from apps.documents.metadata.condition import MOST_COMPARISONS, Comparison, Condition, read_condition
 from apps.documents.models import Document, File
 from apps.documents.schemas import document_filter
 from apps.documents.selectors import DocumentFilter
@@ -50,6 +50,8 @@ def metadata_conditions(body: Mapping[str, Any]) -> list[Condition]:
     if not isinstance(wanted, dict):
         raise DataError("metadata must be an object.")
     conditions = [_one_of(key, value) for key, value in wanted.items() if key != "empty_metadata"]
+    if sum(len(condition.comparisons) for condition in conditions) > MOST_COMPARISONS:
+        raise BadValue(f"`metadata` must not name more than {MOST_COMPARISONS} values.")
     condition = read_condition(sent)
     return [*conditions, condition] if condition and condition.comparisons else conditions
 

@@ -272,6 +272,13 @@ def test_lists_that_cannot_be(call, settings, query, message):
     assert (answer["code"], answer["message"], answer["data"]) == (100, message, None)
 
 
+def test_a_list_of_more_owners_than_a_statement_takes(create, listed, tenant):
+    create("a")
+    others = [str(number) for number in range(260_000)]  # SQLite takes 250,000 parameters
+    assert names(listed(body={"owner_ids": [*others, tenant.pk]})) == ["a"]
+    assert listed(body={"owner_ids": others})["total"] == 0
+
+
 def test_lists_of_a_team(create, listed, other, tenant):
     create("mine")
     other.create_dataset("shared", permission="team"), other.create_dataset("private")

@@ -251,3 +251,11 @@ def test_the_number_of_queries_does_not_grow(api, listed, retrieved, filled, dja
         retrieved(condition)
     with django_assert_num_queries(2 + 2 * 2 + 1):  # the same, and the list
         listed(condition)
+
+
+def test_a_condition_on_very_many_keys(api, base):
+    names = [str(number) for number in range(101)]
+    sent = quote(orjson.dumps(having((names, "=", 1))).decode())
+    answer = api.call("GET", f"{base}/documents?metadata_condition={sent}")
+    expected = "`metadata_condition.conditions[0].name` must not hold more than 100 names."
+    assert (answer["code"], answer["message"]) == (101, expected)

@@ -151,6 +151,27 @@ def test_filters_that_cannot_be(call, kb, body, message):
     assert call(f"document/list?kb_id={kb}", body) == {"code": 102, "message": message}
 
 
+MORE_THAN_A_STATEMENT_TAKES = 260_000  # parameters, of SQLite
+
+
+def test_filters_beyond_what_a_statement_takes(send, call, kb, listed):
+    """SQLite refuses long patterns, and 250,000 parameters; a client is not told of it as a failure of the server."""
+    send(("a.txt", b"x"))
+    suffixes = [*map(str, range(MORE_THAN_A_STATEMENT_TAKES)), "txt"]
+    assert names(listed(body={"suffix": suffixes})) == ["a.txt"]
+    assert call("document/filter", {"kb_id": kb, "keywords": "a" * 60_000})["data"]["total"] == 0
+    assert call("document/filter", {"kb_id": kb, "suffix": suffixes})["data"]["total"] == 1
+
+
+def test_each_value_of_metadata_is_a_question(send, call, kb, document, listed):
+    assert call("document/set_meta", {"doc_id": document, "meta": '{"year": 99}'})["data"] is True
+    values = list(range(100))
+    assert len(listed(body={"metadata": {"year": values}})["docs"]) == 1
+    for refused in ({"year": [*values, 100]}, {str(value): value for value in range(101)}):
+        answer = call(f"document/list?kb_id={kb}", {"metadata": refused})
+        assert (answer["code"], answer["message"]) == (101, "`metadata` must not name more than 100 values.")
+
+
 def test_lists_need_a_dataset(call, profile):
     assert call("document/list") == NO_KB
     refused = {"code": 103, "message": "Only owner of dataset authorized for this operation.", "data": False}
