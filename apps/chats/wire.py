@@ -22,8 +22,8 @@ _OF_A_ROW = frozenset({"document_id", "document_name"})
 _SHORT_CHUNK = ("id", "content", "document_id", "document_name", "dataset_id", "image_id", "positions")
 
 
-def assistant_to_wire(assistant: Assistant) -> dict[str, Any]:
-    """Return what a creation and a list have in common."""
+def assistant_to_wire(assistant: Assistant, *, with_key: bool) -> dict[str, Any]:
+    """Return what a creation and a list have in common; the key of web searches only to whoever may change it."""
     return {
         "id": assistant.pk,
         "tenant_id": assistant.tenant_id,
@@ -32,7 +32,7 @@ def assistant_to_wire(assistant: Assistant) -> dict[str, Any]:
         "description": assistant.description,
         "language": assistant.language,
         "llm": {**assistant.generation_options, "model_name": assistant.chat_model},
-        "prompt": _prompt_to_wire(assistant),
+        "prompt": _prompt_to_wire(assistant, with_key=with_key),
         "prompt_type": assistant.prompt_type,
         "meta_data_filter": assistant.metadata_filter,
         "do_refer": assistant.do_refer,
@@ -51,9 +51,10 @@ def embedded_assistant_to_wire(assistant: Assistant) -> dict[str, Any]:
     }
 
 
-def _prompt_to_wire(assistant: Assistant) -> dict[str, Any]:
+def _prompt_to_wire(assistant: Assistant, *, with_key: bool) -> dict[str, Any]:
+    config = assistant.prompt_config
     return {
-        **public_names(assistant.prompt_config),
+        **public_names(config if with_key else without_key(config)),
         "similarity_threshold": assistant.similarity_threshold,
         "keywords_similarity_weight": 1 - assistant.vector_similarity_weight,
         "top_n": assistant.top_n,
@@ -61,9 +62,11 @@ def _prompt_to_wire(assistant: Assistant) -> dict[str, Any]:
     }
 
 
-def listed_assistant_to_wire(assistant: Assistant, datasets: Iterable[KnowledgeBase]) -> dict[str, Any]:
+def listed_assistant_to_wire(
+    assistant: Assistant, datasets: Iterable[KnowledgeBase], *, with_key: bool
+) -> dict[str, Any]:
     return {
-        **assistant_to_wire(assistant),
+        **assistant_to_wire(assistant, with_key=with_key),
         "top_k": assistant.top_k,
         "datasets": [stored_dataset_to_wire(dataset) for dataset in datasets],
     }
@@ -160,8 +163,8 @@ def passage_to_wire(passage: Passage) -> dict[str, Any]:
     }
 
 
-def search_app_to_wire(app: SearchApp, *, to_owner: bool = False) -> dict[str, Any]:
-    """Return a search app. The key of its web searches is for its owner only: visitors of pages see the rest."""
+def search_app_to_wire(app: SearchApp, *, with_key: bool = False) -> dict[str, Any]:
+    """Return a search app. The key of its web searches is for whoever may change it: visitors of pages see the rest."""
     return {
         "id": app.pk,
         "avatar": app.avatar,
@@ -169,13 +172,13 @@ def search_app_to_wire(app: SearchApp, *, to_owner: bool = False) -> dict[str, A
         "name": app.name,
         "description": app.description,
         "created_by": app.tenant_id,
-        "search_config": app.search_config if to_owner else without_key(app.search_config),
+        "search_config": app.search_config if with_key else without_key(app.search_config),
         "update_time": milliseconds(app.updated_at),
     }
 
 
 def stored_search_app_to_wire(app: SearchApp) -> dict[str, Any]:
-    return {**search_app_to_wire(app, to_owner=True), "status": "1", **timestamps(app.created_at, app.updated_at)}
+    return {**search_app_to_wire(app, with_key=True), "status": "1", **timestamps(app.created_at, app.updated_at)}
 
 
 def listed_search_app_to_wire(app: SearchApp, owner: User | None) -> dict[str, Any]:

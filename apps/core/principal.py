@@ -50,6 +50,11 @@ class Principal:
         """
         return frozenset() if self.dataset_ids is None and self.is_narrowed else self.dataset_ids
 
+    @property
+    def sees_keys(self) -> bool:
+        """Whether the caller is shown keys of other services that are stored with an object: who may change it is."""
+        return Scope.WRITE in self.scopes
+
     def ends_before(self, moment: datetime | None) -> bool:
         """Tell whether the caller can do nothing any more at a moment. None stands for one that never comes."""
         return self.expires_at is not None and (moment is None or self.expires_at < moment)

@@ -22,7 +22,7 @@ class ChatViewSet(ResourceViewSet):
     def create(self, request: Request) -> Response:
         body = read_object(http_request(request))
         assistant = services.create_assistant(principal=caller(request), data=schemas.create_assistant(body))
-        return success({**wire.assistant_to_wire(assistant), "dataset_ids": body.get("dataset_ids", [])})
+        return success({**wire.assistant_to_wire(assistant, with_key=True), "dataset_ids": body.get("dataset_ids", [])})
 
     @extend_schema(summary="List chat assistants", parameters=api_schema.CHAT_FILTERS)
     def list(self, request: Request) -> Response:
@@ -33,8 +33,9 @@ class ChatViewSet(ResourceViewSet):
         rows = list(page_of(query).slice(assistants.order_by(*ordering)))
         if not rows and any(wanted.values()) and not assistants.exists():
             raise NotFound("The chat doesn't exist")
-        datasets = selectors.datasets_of(caller(request), rows)
-        return success([wire.listed_assistant_to_wire(row, datasets.get(row.pk, ())) for row in rows])
+        datasets, with_key = selectors.datasets_of(caller(request), rows), caller(request).sees_keys
+        shown = [wire.listed_assistant_to_wire(row, datasets.get(row.pk, ()), with_key=with_key) for row in rows]
+        return success(shown)
 
     @extend_schema(summary="Change a chat assistant", request=api_schema.CHAT)
     def update(self, request: Request, chat_id: str) -> Response:

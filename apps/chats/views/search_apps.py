@@ -44,7 +44,8 @@ class SearchAppViewSet(WebViewSet):
         if app is None:
             raise OperationRefused("Has no permission for this operation.", data=False)
         owner = owners_of([app.tenant_id]).get(app.tenant_id)
-        shown = wire.search_app_to_wire(app, to_owner=app.tenant_id == caller(request).tenant_id)
+        is_own = app.tenant_id == caller(request).tenant_id
+        shown = wire.search_app_to_wire(app, with_key=is_own and caller(request).sees_keys)
         return web_success({**shown, **wire.owner_to_wire(owner)})
 
     @extend_schema(

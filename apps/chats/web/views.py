@@ -34,7 +34,7 @@ class WebDialogViewSet(WebViewSet):
             changes = schemas.dialog_changes(body)
             changed = services.update_dialog(principal=principal, dialog_id=str(body["dialog_id"]), data=changes)
             datasets = selectors.datasets_of(principal, [changed]).get(changed.pk, ())
-            return web_success(wire.dialog_to_wire(changed, datasets))
+            return web_success(wire.dialog_to_wire(changed, datasets, with_key=True))
         data = schemas.new_dialog(body)
         tenant = tenant_or_none(principal)
         if tenant is None:
@@ -50,14 +50,16 @@ class WebDialogViewSet(WebViewSet):
         found = selectors.all_assistants_of(principal).filter(pk=request.query_params["dialog_id"]).first()
         if found is None:
             raise NotFound("Dialog not found!")
-        return web_success(wire.dialog_to_wire(found, selectors.datasets_of(principal, [found]).get(found.pk, ())))
+        datasets = selectors.datasets_of(principal, [found]).get(found.pk, ())
+        return web_success(wire.dialog_to_wire(found, datasets, with_key=principal.sees_keys))
 
     @extend_schema(summary="List all chats")
     def list(self, request: Request) -> Response:
         principal = caller(request)
         rows = list(selectors.assistants_of(principal))
         datasets = selectors.datasets_of(principal, rows)
-        return web_success([wire.dialog_to_wire(row, datasets.get(row.pk, ())) for row in rows])
+        with_key = principal.sees_keys
+        return web_success([wire.dialog_to_wire(row, datasets.get(row.pk, ()), with_key=with_key) for row in rows])
 
     @extend_schema(summary="List chats by pages", request=api_schema.OWNERS, parameters=api_schema.DIALOG_FILTERS)
     def page(self, request: Request) -> Response:
@@ -69,7 +71,12 @@ class WebDialogViewSet(WebViewSet):
         dialogs, total = web_rows(rows.order_by(*ordering), query)
         datasets = selectors.datasets_of(principal, dialogs)
         owners = owners_of([row.tenant_id for row in dialogs])
-        shown = [wire.paged_dialog_to_wire(row, datasets.get(row.pk, ()), owners.get(row.tenant_id)) for row in dialogs]
+        shown = [
+            wire.paged_dialog_to_wire(
+                row, datasets.get(row.pk, ()), owners.get(row.tenant_id), with_key=principal.sees_keys
+            )
+            for row in dialogs
+        ]
         return web_success({"dialogs": shown, "total": total})
 
     @extend_schema(summary="Delete chats", request=api_schema.DIALOG_IDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.accounts.models import User
 from apps.chats.models import Assistant
+from apps.chats.search_config import without_key
 from apps.chats.wire import owner_to_wire
 from apps.core.clock import timestamps
 from apps.datasets.models import KnowledgeBase
@@ -22,8 +23,9 @@ _PAGED = (
 )
 
 
-def dialog_to_wire(assistant: Assistant, datasets: Sequence[KnowledgeBase]) -> dict[str, Any]:
-    """Return the whole record of a dialog, with the datasets that exist."""
+def dialog_to_wire(assistant: Assistant, datasets: Sequence[KnowledgeBase], *, with_key: bool) -> dict[str, Any]:
+    """Return the whole record of a dialog, with the datasets that exist; without the key of web searches if need be."""
+    config = assistant.prompt_config
     return {
         "id": assistant.pk,
         "tenant_id": assistant.tenant_id,
@@ -34,7 +36,7 @@ def dialog_to_wire(assistant: Assistant, datasets: Sequence[KnowledgeBase]) -> d
         "llm_id": assistant.chat_model,
         "llm_setting": assistant.generation_options,
         "prompt_type": assistant.prompt_type,
-        "prompt_config": assistant.prompt_config,
+        "prompt_config": config if with_key else without_key(config),
         "meta_data_filter": assistant.metadata_filter,
         "similarity_threshold": assistant.similarity_threshold,
         "vector_similarity_weight": assistant.vector_similarity_weight,
@@ -51,10 +53,12 @@ def dialog_to_wire(assistant: Assistant, datasets: Sequence[KnowledgeBase]) -> d
 
 def created_dialog_to_wire(assistant: Assistant, *, named: Sequence[Any]) -> dict[str, Any]:
     """Return a new dialog; `named` are the datasets as the request named them."""
-    record = dialog_to_wire(assistant, ())
+    record = dialog_to_wire(assistant, (), with_key=True)
     return {**{name: record[name] for name in _CREATED}, "kb_ids": list(named)}
 
 
-def paged_dialog_to_wire(assistant: Assistant, datasets: Sequence[KnowledgeBase], owner: User | None) -> dict[str, Any]:
-    record = dialog_to_wire(assistant, datasets)
+def paged_dialog_to_wire(
+    assistant: Assistant, datasets: Sequence[KnowledgeBase], owner: User | None, *, with_key: bool
+) -> dict[str, Any]:
+    record = dialog_to_wire(assistant, datasets, with_key=with_key)
     return {**{name: record[name] for name in _PAGED}, **owner_to_wire(owner)}

@@ -9,9 +9,12 @@ import pytest
 from django.apps import apps as django_apps
 
 from apps.accounts.models import Membership
+from apps.accounts.services import create_token
 from apps.chats.models import Assistant, Message, SearchApp
 from apps.core.crypto import decrypt
+from apps.core.principal import Scope
 from tests.apps.accounts.test_secrecy import dump
+from tests.apps.conftest import API
 from tests.tools.model_server import Reply
 
 from .conftest import BRIDGE
@@ -179,6 +182,23 @@ def test_members_of_a_team_search_with_it_and_do_not_read_it(api, other, tenant)
     app = SearchApp.objects.create(tenant=tenant, name="web", search_config=CONFIG)
     shown = other.call("GET", f"/v1/search/detail?search_id={app.pk}")
     assert (shown["code"], shown["data"]["search_config"]) == (0, {"web_search": True})
+
+
+@pytest.mark.parametrize(("scopes", "is_shown"), [([Scope.READ], False), ([Scope.READ, Scope.WRITE], True)])
+def test_a_token_that_only_reads_is_not_shown_the_key(tenant, create_chat, scopes, is_shown):
+    chat = create_chat(prompt={"tavily_api_key": KEY})["id"]
+    search = SearchApp.objects.create(tenant=tenant, name="web", search_config=CONFIG).pk
+    client = API(create_token(tenant=tenant, scopes=scopes).secret)
+    for method, path in [
+        ("GET", "/api/v1/chats"),
+        ("GET", f"/v1/dialog/get?dialog_id={chat}"),
+        ("GET", "/v1/dialog/list"),
+        ("POST", "/v1/dialog/next"),
+        ("GET", f"/v1/search/detail?search_id={search}"),
+    ]:
+        answer = client.call(method, path)
+        assert answer["code"] == 0
+        assert (KEY in str(answer)) is is_shown, path
 
 
 def test_keys_that_were_stored_readably_are_encrypted(tenant):
