@@ -2,6 +2,9 @@
 
 A thread cannot be interrupted while it waits for a socket. So what a thread of `in_thread` asks of a provider is asked
 on the event loop, where it can be cancelled.
+
+These threads are not those of `asyncio.to_thread`, in which the loop looks up the names of hosts: if all of them waited
+for a provider, its name could not be looked up, and each would wait for the other.
 """
 
 from __future__ import annotations
@@ -9,12 +12,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from contextvars import ContextVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+MOST_THREADS = 32  # most of them wait: for a provider, or for their turn in the document store
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="engine")
 
 
 class Waiter:
@@ -65,7 +76,7 @@ async def in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwa
         return function(*args, **kwargs)
 
     try:
-        return await asyncio.to_thread(run)
+        return await asyncio.get_running_loop().run_in_executor(_pool(), copy_context().run, run)
     except asyncio.CancelledError:
         waiting.leave()
         raise

@@ -62,6 +62,18 @@ async def test_what_comes_later_is_not_asked_for(server, embedder):
     assert not server.exchanges
 
 
+async def test_threads_that_wait_for_providers_leave_those_to_the_loop_in_which_it_looks_up_hosts():
+    may_go_on = threading.Event()
+    waiting = [asyncio.create_task(in_thread(may_go_on.wait, 30)) for _ in range(50)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+    finally:
+        may_go_on.set()
+        await asyncio.gather(*waiting)
+
+
 def test_other_threads_ask_by_themselves(server, embedder):
     assert embedder.embed(["one"]).shape == (1, 64)
     assert waiter() is None
