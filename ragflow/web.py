@@ -27,13 +27,15 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 from apps.core.errors import RagflowError
 from apps.core.http import error_response
 from apps.core.logs import begin_request
+from apps.core.sse import end_all
 from ragflow.handlers import no_room, too_large
 
 log = logging.getLogger("ragflow.web")
 
 BACKLOG = 2048  # connections that may wait to be accepted; Twisted's own 50 refuses bursts
 BLOCK = 64 * 1024
-GRACE_SECONDS = 8.0  # for running requests when the server is stopped
+GRACE_SECONDS = 7.0  # for running requests when the server is stopped
+LAST_SECONDS = 1.0  # for streams to say that they end here, and then for all to store what they have
 LINGER_SECONDS = 5.0  # for a client to notice a refusal while it is still sending
 
 
@@ -219,8 +221,10 @@ class Server(server.Server):  # type: ignore[misc]
         log.info("Stopping; %d requests are running", len(running))
         self._tell_they_are_gone(protocol for protocol in running if not isinstance(protocol, Request))
         await asyncio.wait(running.values(), timeout=GRACE_SECONDS)
+        end_all("The server is being stopped, so the answer ends here.")
+        await asyncio.wait(running.values(), timeout=LAST_SECONDS)
         self._tell_they_are_gone(protocol for protocol, task in running.items() if not task.done())
-        await asyncio.wait(running.values(), timeout=1)  # streams persist what they have said
+        await asyncio.wait(running.values(), timeout=LAST_SECONDS)
 
     @staticmethod
     def _tell_they_are_gone(protocols: Any) -> None:

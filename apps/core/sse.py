@@ -30,7 +30,7 @@ _HEADERS: Final = {
 }
 
 Frames = AsyncGenerator[bytes, None]
-_tasks: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
+_open: set[_Stream] = set()  # those that run, with their tasks: the event loop itself keeps only weak references
 
 
 def frame(payload: Any, *, space: bool = False) -> bytes:
@@ -54,6 +54,12 @@ async def sse_response(
     """
     stream = _Stream(frames, on_error, heartbeat, deadline)
     return EventStreamResponse(stream, await stream.first_block())
+
+
+def end_all(reason: str) -> None:
+    """End every stream with an error that says why, and with its terminator; what was said so far is persisted."""
+    for stream in tuple(_open):
+        stream.interrupt(reason)
 
 
 class EventStreamResponse(StreamingHttpResponse):
@@ -83,11 +89,12 @@ class _Stream:
         self._on_error = on_error
         self._heartbeat = heartbeat
         self._deadline = deadline
+        self._interruption = ""
         self._frames = _Handover()
         self._loop = asyncio.get_running_loop()
         self._producer = self._loop.create_task(self._produce(frames))
-        _tasks.add(self._producer)
-        self._producer.add_done_callback(_ended)
+        self._producer.add_done_callback(self._ended)
+        _open.add(self)
         open_streams.inc()
 
     async def first_block(self) -> bytes:
@@ -115,6 +122,12 @@ class _Stream:
             heart.stop()
             await self._stop()
 
+    def interrupt(self, reason: str) -> None:
+        """End the producer; the client is told the reason."""
+        if not self._producer.cancelling():
+            self._interruption = reason
+            self._producer.cancel()
+
     def stop_from_any_thread(self) -> None:
         if not self._producer.done():
             self._loop.call_soon_threadsafe(self._cancel_once)
@@ -130,9 +143,9 @@ class _Stream:
             if limit.expired():
                 end = Unavailable(f"The answer took longer than {self._deadline:g} seconds.")
         except asyncio.CancelledError:
-            if self._cancelled_by_us():
+            if self._cancelled_by_us() and not self._interruption:
                 raise
-            end = Unavailable("The answer was interrupted.")
+            end = Unavailable(self._interruption or "The answer was interrupted.")
         except Exception as error:  # noqa: BLE001 -- whatever it is, the client is told
             end = error
         self._frames.end(end)
@@ -142,6 +155,10 @@ class _Stream:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
 
+    def _ended(self, _producer: asyncio.Task[None]) -> None:
+        _open.discard(self)
+        open_streams.dec()
+
     async def _stop(self) -> None:
         """Cancel the producer and wait for its `finally`; a second cancellation of the caller does not reach it."""
         self._cancel_once()
@@ -150,11 +167,6 @@ class _Stream:
     def _cancel_once(self) -> None:
         if not self._producer.cancelling():  # again would interrupt its `finally`
             self._producer.cancel()
-
-
-def _ended(producer: asyncio.Task[None]) -> None:
-    _tasks.discard(producer)
-    open_streams.dec()
 
 
 class _Handover:

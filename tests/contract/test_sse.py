@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.urls import path
 
 from apps.core.errors import DataError, answer_to
-from apps.core.sse import DONE, Frames, frame, in_database, sse_response
+from apps.core.sse import DONE, Frames, end_all, frame, in_database, sse_response
 from ragflow.handlers import StreamingHalf
 from tests.tools.asgi import Exchange
 
@@ -177,6 +177,27 @@ async def test_a_cancellation_from_within_ends_the_stream_instead_of_hanging_it(
     exchange = stream(produce)
     await asyncio.wait_for(exchange.finish(), 10)
     assert b"was interrupted" in exchange.content
+
+
+async def test_streams_that_are_ended_say_why_and_their_cleanup_completes(stream: Callable[..., Exchange]) -> None:
+    cleaned = []
+
+    async def produce() -> Frames:
+        try:
+            yield frame("first")
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(SHORT)
+            cleaned.append(True)
+
+    exchange = stream(produce)
+    await exchange.until(frame("first"))
+    end_all("The server is being stopped.")
+    end_all("Twice changes nothing.")
+    await exchange.finish()
+    assert orjson.loads(exchange.content.split(b"\n\n")[1][5:])["message"] == "The server is being stopped."
+    assert exchange.content.endswith(DONE)
+    assert cleaned == [True]
 
 
 @pytest.mark.parametrize("has_begun", [True, False], ids=["while streaming", "before the first frame"])

@@ -30,11 +30,13 @@ from ragflow.settings import *
 ROOT_URLCONF = "site_under_test"
 """
 SITE = """
-import tempfile, time
+import __main__, asyncio, tempfile, time
 from django.http import FileResponse, HttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
+from apps.core.sse import sse_response
 
+__main__.GRACE_SECONDS = 2
 handler500 = "apps.core.http.handler500"
 
 @csrf_exempt
@@ -53,7 +55,14 @@ def slow(request):
     time.sleep(1)
     return HttpResponse("done")
 
+async def flow(request):
+    async def frames():
+        yield b"data:begun\\n\\n"
+        await asyncio.sleep(60)
+    return await sse_response(frames(), on_error=lambda error: [f"data:{error}\\n\\n".encode(), b"data:end\\n\\n"])
+
 urlpatterns = [path(view.__name__, view) for view in (upload, download, whole, slow)]
+urlpatterns += [path("api/v1/sessions/ask", flow)]
 """
 
 
@@ -222,6 +231,19 @@ def test_a_stopping_server_finishes_what_it_began_and_accepts_no_more(tmp_path: 
     assert answers == [b"done"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), 5)
+
+
+def test_a_stopping_server_ends_its_streams_with_a_sentence(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    with closing(server.connect()) as connection:
+        connection.request("POST", "/api/v1/sessions/ask", b"{}")
+        stream = connection.getresponse()
+        assert stream.readline() + stream.readline() == b"data:begun\n\n"
+        server.process.terminate()
+        rest = stream.read().decode()  # fails when the stream is cut off
+    assert rest.split("\n\n") == ["data:The server is being stopped, so the answer ends here.", "data:end", ""]
+    assert server.stop() == 0
+    server.process.stderr.close()
 
 
 def test_an_answer_that_fills_the_buffer_at_its_end_has_ended(tmp_path: Path) -> None:
