@@ -291,11 +291,12 @@ async def _answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
         )
         async with aclosing(events):
             async for event in events:
-                said.hear(event)
-                watch.hear(event)
                 if isinstance(event, Answer):
                     event = await _confirmed(opened, event)  # noqa: PLW2901
                     event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
+                said.hear(event)  # from here on an Answer is kept as such, and not as the part that was said
+                watch.hear(event)
+                if isinstance(event, Answer):
                     tokens = _cost(opened, event, meter)
                     await _keep(replace(_exchange(opened, event), tokens=tokens, seconds=watch.seconds))
                     report(opened, event, began)

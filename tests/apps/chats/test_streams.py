@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from django.db import connections
 
+from apps.chats import turns
 from apps.chats.models import Message
 from apps.core import threads
 from tests.tools.model_server import Reply
@@ -79,6 +80,27 @@ async def test_a_client_that_leaves_while_it_waits_for_one_answer_ends_the_reque
     assert exchange.client_left_after is not None
     await until(lambda: len(stored()) == 2)
     assert (await asyncio.to_thread(stored))[1].interrupted
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_what_was_said_is_kept_when_the_client_leaves_while_citations_are_confirmed(
+    asgi, slow, provider, monkeypatch, streams
+):
+    confirming = asyncio.Event()
+
+    async def confirm(_opened, _answer):
+        confirming.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(turns, "_confirmed", confirm)
+    provider.reset()
+    provider.script(Reply(text="Clara Nord."))
+    path, body = slow
+    async with asgi.calling(path, body | {"stream": streams}):
+        await asyncio.wait_for(confirming.wait(), 10)
+    await until(lambda: len(stored()) == 2)
+    _, answer = await asyncio.to_thread(stored)
+    assert (answer.content.strip(), answer.interrupted) == ("Clara Nord.", True)
 
 
 def test_an_interrupted_answer_is_marked_on_the_wire(asgi, slow, messages):
