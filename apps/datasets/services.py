@@ -148,7 +148,8 @@ def delete_datasets(*, principal: Principal, ids: Sequence[str] | None) -> None:
 
 def hide_datasets(datasets: Sequence[KnowledgeBase]) -> None:
     """Make datasets invisible and their names free. `remove_hidden` then removes what they hold."""
-    KnowledgeBase.objects.filter(pk__in=[dataset.pk for dataset in datasets]).update(deleted_at=timezone.now())
+    ids = [dataset.pk for dataset in datasets]
+    KnowledgeBase.objects.filter(among("pk", ids)).update(deleted_at=timezone.now())
 
 
 def remove_hidden(datasets: Sequence[KnowledgeBase]) -> None:
@@ -158,9 +159,20 @@ def remove_hidden(datasets: Sequence[KnowledgeBase]) -> None:
 
 
 def _delete_documents(dataset: KnowledgeBase) -> None:
-    documents = dataset.documents
-    while ids := list(documents.values_list("pk", flat=True)[:_SLICE]):
-        documents.filter(pk__in=ids).delete()
+    while _delete_slice(dataset):
+        pass
+
+
+@transaction.atomic
+def _delete_slice(dataset: KnowledgeBase) -> int:
+    """Delete some documents with their tasks, and return how many there were.
+
+    Both are locked in the order in which a worker does that reports on a document; see `apps.documents.services`.
+    """
+    first = dataset.documents.select_for_update().order_by("pk").values_list("pk", flat=True)[:_SLICE]
+    ids = list(first)
+    dataset.documents.filter(pk__in=ids).delete()
+    return len(ids)
 
 
 def purge_dataset(dataset: KnowledgeBase, *, unhurried: bool = False) -> None:

@@ -66,7 +66,7 @@ def metadata_of(document_ids: Collection[str]) -> dict[str, dict[str, Any]]:
 
 def active_tasks(document_ids: Iterable[str]) -> QuerySet[IngestTask]:
     """Return the tasks that wait or run for these documents."""
-    return IngestTask.objects.filter(document_id__in=list(document_ids), state__in=IngestTask.ACTIVE)
+    return IngestTask.objects.filter(among("document_id", list(document_ids)), state__in=IngestTask.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from apps.documents.file_types import type_of
 from apps.documents.models import Document, File, FileLink
 from apps.documents.services import adding, deleting
 from apps.documents.services.auditing import note_files
-from apps.documents.services.file_deleting import by_dataset, hide_documents, purge_deleted
+from apps.documents.services.file_deleting import by_dataset, purge_deleted
 from apps.documents.services.files import lock_tree
 
 _SHOWN = 20  # files that a refusal names
@@ -46,7 +46,7 @@ def _replace(
     replaced: list[Document] = []
     links: dict[tuple[str, str], FileLink] = {}
     for dataset in sorted({*datasets, *outdated}, key=lambda dataset: dataset.pk):  # all lock datasets in this order
-        replaced += hide_documents(dataset, outdated.get(dataset, []))
+        replaced += deleting.hide(dataset, outdated.get(dataset, []))
         if dataset in datasets:
             links |= {(link.file_id, dataset.pk): link for link in _insert(principal, files, dataset)}
     ordered = [links[file.pk, dataset.pk] for file in files for dataset in datasets]

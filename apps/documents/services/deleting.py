@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
+from apps.core.many import among
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, MetadataValue
@@ -53,16 +54,20 @@ def _slices(dataset: KnowledgeBase, ids: Sequence[str] | None) -> Iterator[list[
 
 @transaction.atomic
 def hide(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
-    """Make documents invisible, their names free and their tasks void, and count them off. `purge` does the rest."""
-    locked = documents_of(dataset).filter(pk__in=ids).select_for_update(of=("self",))
+    """Make documents invisible, their names free and their tasks void, and count them off. `purge` does the rest.
+
+    However many they are, all are locked before their dataset.
+    """
+    locked = documents_of(dataset).filter(among("pk", ids)).select_for_update(of=("self",))
     documents = list(locked.order_by("pk").defer("parser_config", "meta_fields", "progress_message", "thumbnail"))
     if not documents:
         return []
     cancel_tasks(documents)
-    rows = Document.objects.filter(pk__in=[document.pk for document in documents])
+    hidden = [document.pk for document in documents]
+    rows = Document.objects.filter(among("pk", hidden))
     gone = rows.aggregate(chunks=Sum("chunk_count"), tokens=Sum("token_count"))
     rows.update(deleted_at=timezone.now())
-    MetadataValue.objects.filter(document__in=documents).delete()
+    MetadataValue.objects.filter(among("document_id", hidden)).delete()
     KnowledgeBase.objects.filter(pk=dataset.pk).update(
         document_count=F("document_count") - len(documents),
         chunk_count=F("chunk_count") - gone["chunks"],

@@ -60,7 +60,7 @@ def _hide(principal: Principal, file_id: str) -> tuple[list[str], list[Document]
     note_files("delete", principal, [file], entries=len(ids))
     documents = []
     for dataset, document_ids in by_dataset(editable_documents_from(principal, ids)).items():
-        documents += hide_documents(dataset, document_ids)
+        documents += deleting.hide(dataset, document_ids)
     File.objects.filter(among("pk", ids)).update(parent=None, deleted_at=timezone.now())
     return ids, documents
 
@@ -71,12 +71,6 @@ def by_dataset(documents: Sequence[Document]) -> dict[KnowledgeBase, list[str]]:
     for document in sorted(documents, key=lambda document: document.dataset_id):
         grouped[document.dataset].append(document.pk)
     return grouped
-
-
-def hide_documents(dataset: KnowledgeBase, ids: Sequence[str]) -> list[Document]:
-    """Hide any number of documents of a dataset. `deleting.purge` does the rest."""
-    slices = (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
-    return [document for slice_ in slices for document in deleting.hide(dataset, slice_)]
 
 
 def _unused(files: models.QuerySet[File]) -> models.QuerySet[File]:
