@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands
 from django.db import OperationalError
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
@@ -384,3 +384,7 @@ def test_a_database_without_tables_is_told_in_a_sentence(transactional_db, monke
         patched.setattr(CursorWrapper, "execute", missing)
         with pytest.raises(CommandError, match=r"no such table.*manage\.py migrate"):
             call_command(*arguments)
+
+
+def test_no_command_is_offered_that_runs_another_worker():
+    assert "runworker" not in get_commands()
