@@ -10,7 +10,7 @@ from typing import Any
 from ragflow.engine.errors import LimitExceeded, MalformedFile
 from ragflow.engine.parsing import ocr
 from ragflow.engine.parsing.pdf_layout import Style, blocks_of, style_of, without_running_heads
-from ragflow.engine.parsing.pdf_page import Line, Page, PageError, opened, page_count, read_page, rendered
+from ragflow.engine.parsing.pdf_page import Line, Page, PageError, opened, read_page, rendered
 from ragflow.engine.parsing.pdf_tables import Table, TableFinder
 from ragflow.engine.parsing.signatures import mismatch
 from ragflow.engine.parsing.source import Source
@@ -35,7 +35,7 @@ def read(source: Source) -> Iterator[Block | Notice]:
     if b"%PDF-" not in source.head(1024):
         raise mismatch(source, "a PDF")
     with opened(source) as document, closing(TableFinder(source)) as finder:
-        numbers = _selected_pages(source, page_count(document))
+        numbers = _selected_pages(source, len(document))
         style = _style(source, document, numbers[:SAMPLE_PAGES])
         unread = _Unread()
         for done, number in enumerate(numbers, start=1):

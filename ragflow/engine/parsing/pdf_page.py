@@ -1,13 +1,12 @@
 """What pdfium knows about one page: its lines with their place and size, its pictures and its ruling lines.
 
-pdfium is not thread-safe, anywhere: every call of it in this process, also outside of parsing, belongs under LOCK.
+pdfium is not thread-safe, anywhere. Its only caller is the helper process of one file, which has one thread.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from ragflow.engine.parsing import ocr
 from ragflow.engine.parsing.source import Source
 from ragflow.engine.parsing.text import SOFT_HYPHEN
 
-LOCK = threading.Lock()
 PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD
 LINE_ENDS = (10, 13)
 LINE_END_HYPHEN = 2  # how pdfium writes a hyphen where a word goes on in the next line
@@ -65,8 +63,7 @@ def opened(source: Source) -> Iterator[Any]:
     import pypdfium2
 
     try:
-        with LOCK:
-            document = pypdfium2.PdfDocument(source.path)
+        document = pypdfium2.PdfDocument(source.path)
     except pypdfium2.PdfiumError as error:
         if getattr(error, "err_code", None) == PASSWORD_ERROR:
             raise EncryptedFile(f"{source.name} needs a password to be opened; upload it without one.") from error
@@ -74,31 +71,24 @@ def opened(source: Source) -> Iterator[Any]:
     try:
         yield document
     finally:
-        with LOCK:
-            document.close()
+        document.close()
 
 
 @contextmanager
 def _page(document: Any, number: int) -> Iterator[Any]:
-    """Hold the lock and one page. pdfium's objects are closed here, never by the garbage collector's thread."""
+    """Hold one page. pdfium's objects are closed here, not whenever the garbage collector comes to them."""
     import pypdfium2
 
-    with LOCK:
-        try:
-            page = document[number - 1]
-        except pypdfium2.PdfiumError as error:
-            raise PageError from error
-        try:
-            yield page
-        except pypdfium2.PdfiumError as error:
-            raise PageError from error
-        finally:
-            page.close()
-
-
-def page_count(document: Any) -> int:
-    with LOCK:
-        return len(document)
+    try:
+        page = document[number - 1]
+    except pypdfium2.PdfiumError as error:
+        raise PageError from error
+    try:
+        yield page
+    except pypdfium2.PdfiumError as error:
+        raise PageError from error
+    finally:
+        page.close()
 
 
 def read_page(document: Any, number: int) -> Page:
