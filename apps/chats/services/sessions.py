@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from apps.chats.models import Assistant, Message, Session, SessionSource
 from apps.chats.schemas import SessionData
 from apps.chats.selectors import sessions_of
 from apps.chats.services.deleting import Deletion, delete_named
+from apps.core.errors import NotFound
 from apps.core.principal import Principal
 
 
@@ -40,12 +41,12 @@ def opener_of(assistant: Assistant) -> str:
     return opener if isinstance(opener, str) else ""
 
 
-def update_session(*, session: Session, data: SessionData) -> Session:
-    """Rename a session or change its user."""
-    session.name = session.name if data.name is None else data.name
-    session.user_id = session.user_id if data.user_id is None else data.user_id
-    session.save(update_fields=["name", "user_id", "updated_at"])
-    return session
+def update_session(*, session: Session, data: SessionData) -> None:
+    """Rename a session or change its user; what is not given stays. Raises NotFound if it was deleted meanwhile."""
+    given = {"name": data.name, "user_id": data.user_id}
+    changes: dict[str, Any] = {column: value for column, value in given.items() if value is not None}
+    if not Session.objects.filter(pk=session.pk).update(updated_at=timezone.now(), **changes):
+        raise NotFound("Session does not exist")
 
 
 def delete_sessions(*, principal: Principal, assistant: Assistant, ids: Sequence[str]) -> Deletion:
@@ -53,12 +54,21 @@ def delete_sessions(*, principal: Principal, assistant: Assistant, ids: Sequence
     return delete_named(
         sessions_of(principal, assistant),
         ids,
-        delete=lambda rows: rows.delete()[1].get("chats.Session", 0),
+        delete=_delete,
         missing="The chat doesn't own the session {}",
         duplicate="Duplicate session ids: {}",
         kind="session",
         tenant_id=assistant.tenant_id,
     )
+
+
+def _delete(sessions: models.QuerySet[Session]) -> int:
+    """Delete sessions with their messages, and return how many sessions they were.
+
+    They are locked first. Else an exchange that is being recorded would add messages to a session that is half deleted.
+    """
+    list(sessions.select_for_update().order_by("pk").values_list("pk"))
+    return sessions.delete()[1].get("chats.Session", 0)
 
 
 @dataclass(frozen=True, slots=True)

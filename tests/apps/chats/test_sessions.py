@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from apps.chats import selectors, services
 from apps.chats.models import Message, Session
+from apps.chats.schemas import SessionData
+from apps.core.errors import NotFound
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +105,22 @@ def test_an_empty_update_succeeds_and_is_remembered(api, sessions):
     before = Session.objects.get(pk=session).updated_at
     assert api.call("PUT", f"{sessions}/{session}", {})["code"] == 0
     assert Session.objects.get(pk=session).updated_at > before
+
+
+def test_updates_at_once_lose_nothing_of_each_other(api, sessions):
+    created = create(api, sessions, name="old", user_id="old")["id"]
+    first, second = Session.objects.get(pk=created), Session.objects.get(pk=created)
+    services.update_session(session=first, data=SessionData(name="new"))
+    services.update_session(session=second, data=SessionData(user_id="new"))
+    (item,) = listed(api, sessions)
+    assert (item["name"], item["user_id"]) == ("new", "new")
+
+
+def test_a_session_that_is_deleted_before_its_update_is_unknown(api, sessions):
+    session = Session.objects.get(pk=create(api, sessions)["id"])
+    api.call("DELETE", sessions, {"ids": [session.pk]})
+    with pytest.raises(NotFound):
+        services.update_session(session=session, data=SessionData(name="new"))
 
 
 @pytest.mark.parametrize(
@@ -207,3 +228,39 @@ def test_an_exchange_for_a_deleted_session_is_dropped(api, sessions):
     api.call("DELETE", sessions, {"ids": [session]})
     services.record_exchange(exchange=exchange(session, 1))
     assert not Message.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="other databases lock no rows")
+@pytest.mark.parametrize("named", [True, False])
+def test_a_session_is_deleted_with_the_exchange_that_is_being_recorded(api, sessions, named):
+    session = create(api, sessions)["id"]
+    has_lock = Event()
+
+    def record() -> None:
+        try:
+            with transaction.atomic():
+                Session.objects.filter(pk=session).update(name="locked")
+                has_lock.set()
+                wait_until_somebody_waits()
+                services.record_exchange(exchange=exchange(session, 1))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        recording = pool.submit(record)
+        assert has_lock.wait(10)
+        assert api.call("DELETE", sessions, {"ids": [session]} if named else {})["code"] == 0
+        recording.result()
+    assert not Message.objects.exists()
+
+
+def wait_until_somebody_waits() -> None:
+    end = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < end:
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone():
+                return
+            time.sleep(0.01)
+    raise AssertionError("nobody waits")
