@@ -21,6 +21,7 @@ from apps.core.errors import Conflict, DataError, NotFound
 from apps.core.names import name_key
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
+from apps.datasets.retrieval import share_a_model
 from ragflow.engine.generation.wording import DEFAULT_SYSTEM
 
 # Rerank models that clients of the contract name without having configured them.
@@ -126,7 +127,7 @@ def _usable_datasets(
         if not dataset.chunk_count:
             raise DataError(f"The dataset {dataset_id} doesn't own parsed file")
     datasets = [found[dataset_id] for dataset_id in dict.fromkeys(ids)]
-    if len({dataset.embedding_model.partition("@")[0] for dataset in datasets}) > 1:
+    if datasets and not share_a_model(datasets):
         raise EmbeddingsDiffer
     return datasets
 

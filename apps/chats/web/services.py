@@ -17,6 +17,7 @@ from apps.core.errors import Conflict, DataError, NotFound, OperationRefused
 from apps.core.names import insert_with_free_name
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
+from apps.datasets.retrieval import share_a_model
 
 
 def create_dialog(*, principal: Principal, tenant: Tenant, data: DialogData) -> Assistant:
@@ -79,7 +80,7 @@ def _datasets(principal: Principal, ids: Sequence[Any], assistant: Assistant | N
     """Return the datasets as they were named, one that is named twice twice."""
     named = [id_ for id_ in ids if isinstance(id_, str)]
     known = assignable_datasets(principal, named, assistant)
-    models = [dataset.embedding_model for dataset in known.values()]
-    if len({model.partition("@")[0] for model in models}) > 1:
+    if known and not share_a_model(list(known.values())):
+        models = [dataset.embedding_model for dataset in known.values()]
         raise DataError(f'Datasets use different embedding models: {models}"')
     return [known[id_] for id_ in named if id_ in known]

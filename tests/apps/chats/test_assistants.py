@@ -150,6 +150,14 @@ def test_datasets_of_two_embedding_models_do_not_go_together(api, dataset, fill,
     assert api.call("POST", CHATS, body)["code"] == 0  # the same model of another provider
 
 
+def test_names_of_models_may_hold_the_sign_that_ends_them(api, dataset, fill, profile):
+    second = fill(api, "Second.", name="second")
+    for id_, model in ((dataset, "e5@small@Builtin"), (second, "e5@large@Builtin")):
+        KnowledgeBase.objects.filter(pk=id_).update(embedding_model=model)
+    body = {"name": "mixed", "dataset_ids": [dataset, second]}
+    refused(api.call("POST", CHATS, body), profile, 'Datasets use different embedding models."', code=109)
+
+
 def test_a_missing_list_of_datasets_is_no_null(api, profile):
     answer = api.call("POST", CHATS, {"name": "x", "dataset_ids": None})
     if profile == "exact":

@@ -157,9 +157,11 @@ def test_a_dataset_that_is_named_twice_is_searched_once(save, asgi, new_session,
     assert len(names) == len(set(names)) == reference["total"]
 
 
-def test_datasets_that_do_not_go_together(save, api, profile):
+@pytest.mark.parametrize("models", [("hash-1024@Builtin", "other@Builtin"), ("e5@small@Builtin", "e5@large@Builtin")])
+def test_datasets_that_do_not_go_together(save, api, profile, models):
     ids = [api.create_dataset(name)["id"] for name in ("a", "b")]
-    KnowledgeBase.objects.filter(pk=ids[1]).update(embedding_model="other@Builtin")
+    for id_, model in zip(ids, models, strict=True):
+        KnowledgeBase.objects.filter(pk=id_).update(embedding_model=model)
     answer = save(kb_ids=ids)
     assert answer["code"] == 102
     assert answer["message"].startswith("Datasets use different embedding models: ['")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from time import monotonic, sleep
 from uuid import uuid4
 
 import pytest
@@ -256,11 +256,11 @@ def test_a_session_is_deleted_with_the_exchange_that_is_being_recorded(api, sess
 
 
 def wait_until_somebody_waits() -> None:
-    end = time.monotonic() + 10
+    end = monotonic() + 10
     with connection.cursor() as cursor:
-        while time.monotonic() < end:
+        while monotonic() < end:
             cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
             if cursor.fetchone():
                 return
-            time.sleep(0.01)
+            sleep(0.01)
     raise AssertionError("nobody waits")
