@@ -34,7 +34,7 @@ def among(column: str, values: Sequence[int] | Sequence[float] | Sequence[str]) 
 class NotSoughtBy(Func):
     """A column that the planner of SQLite is not to look values up by: it walks along the order of a list instead.
 
-    For a restriction that most rows satisfy. It cannot estimate how many a sub-query returns; others can.
+    For a restriction that many rows satisfy, beside one that few do: it cannot estimate that. Others can.
     """
 
     template = "%(expressions)s"

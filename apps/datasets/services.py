@@ -169,9 +169,10 @@ def _delete_slice(dataset: KnowledgeBase) -> int:
 
     Both are locked in the order in which a worker does that reports on a document; see `apps.documents.services`.
     """
-    first = dataset.documents.select_for_update().order_by("pk").values_list("pk", flat=True)[:_SLICE]
-    ids = list(first)
-    dataset.documents.filter(pk__in=ids).delete()
+    ids = list(dataset.documents.order_by().values_list("pk", flat=True)[:_SLICE])
+    documents = dataset.documents.filter(pk__in=ids)
+    list(documents.select_for_update().order_by("pk").values_list("pk"))
+    documents.delete()
     return len(ids)
 
 

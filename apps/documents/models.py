@@ -86,6 +86,9 @@ class Document(Record):
                 condition=models.Q(deleted_at__isnull=True),
                 name="document_state",
             ),
+            models.Index(
+                fields=["deleted_at"], condition=models.Q(deleted_at__isnull=False), name="document_being_deleted"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from apps.core.ids import is_id
-from apps.core.many import among
+from apps.core.many import NotSoughtBy, among
 from apps.core.names import name_key, named_like
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.condition import Condition
@@ -65,8 +65,9 @@ def metadata_of(document_ids: Collection[str]) -> dict[str, dict[str, Any]]:
 
 
 def active_tasks(document_ids: Iterable[str]) -> QuerySet[IngestTask]:
-    """Return the tasks that wait or run for these documents."""
-    return IngestTask.objects.filter(among("document_id", list(document_ids)), state__in=IngestTask.ACTIVE)
+    """Return the tasks that wait or run for these documents. They are few, whatever else waits."""
+    tasks = IngestTask.objects.filter(among("document_id", list(document_ids)))
+    return tasks.alias(known=NotSoughtBy("state")).filter(known__in=IngestTask.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def purge_hidden() -> int:
     abandoned = Document.objects.filter(
         deleted_at__lt=timezone.now() - _ABANDONED_AFTER, dataset__deleted_at__isnull=True
     )
-    documents = list(abandoned[:_SLICE])
+    documents = list(abandoned.order_by("deleted_at")[:_SLICE])
     try:
         purge(documents)
     except StoreError as error:

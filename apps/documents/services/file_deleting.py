@@ -119,4 +119,4 @@ def delete_tree(*, tenant_id: str) -> int:
 def purge_hidden() -> int:
     """Finish deletions that were interrupted or had to wait for a document. Return how many entries went."""
     abandoned = File.objects.filter(deleted_at__lt=timezone.now() - _ABANDONED_AFTER)
-    return _purge(_unused(abandoned)[:_SLICE])
+    return _purge(_unused(abandoned).order_by("deleted_at")[:_SLICE])

@@ -15,7 +15,9 @@ from apps.core.many import among
 from apps.core.paging import Page
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document
-from apps.documents.selectors import DocumentFilter, documents_of
+from apps.documents.selectors import DocumentFilter, active_tasks, documents_of
+from apps.documents.services.retention import forget_finished_tasks
+from apps.documents.tasks import collect_garbage, sweep
 from tests.apps.conftest import API
 
 sqlite_only = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="other databases count rows by themselves")
@@ -92,3 +94,33 @@ def test_a_name_that_is_taken_many_times_costs_few_queries(api: API, base: str, 
     with CaptureQueriesContext(connection) as queries:
         assert api.upload(dataset["id"], ("a.txt", b"x"))[0]["name"] == "a(1100).txt"
     assert len([query for query in queries if "name_key" in query["sql"] and query["sql"].startswith("SELECT")]) <= 6
+
+
+@sqlite_only
+def test_what_a_worker_looks_for_all_the_time_is_found_by_an_index(upload: Any) -> None:
+    """Every ten seconds, and in tables that only grow."""
+    upload("a.txt")
+    with CaptureQueriesContext(connection) as queries:
+        sweep(), collect_garbage(), forget_finished_tasks()
+    found = {}
+    with connection.cursor() as cursor:
+        for query in queries:
+            table = re.search(r"FROM \"(documents_(?:document|file|ingesttask))\"", query["sql"])
+            if table:
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                found.setdefault(table[1], []).append(cursor.fetchone()[3])
+    assert found == {
+        "documents_ingesttask": [
+            "SEARCH documents_ingesttask USING INDEX ingest_state_lease (state=? AND lease_until<?)",
+            "SEARCH documents_ingesttask USING INDEX documents_ingesttask_created_at_fc7595b1 (created_at<?)",
+        ],
+        "documents_document": ["SEARCH documents_document USING INDEX document_being_deleted (deleted_at<?)"],
+        "documents_file": ["SEARCH documents_file USING INDEX file_being_deleted (deleted_at<?)"],
+    }
+
+
+@sqlite_only
+@pytest.mark.parametrize("count", [1, 500])
+def test_tasks_are_found_by_their_documents_and_not_among_all_that_wait(count: int, dataset: dict[str, Any]) -> None:
+    plan = plan_of(active_tasks([str(number) for number in range(count)]).order_by())
+    assert "(document_id=?)" in plan
