@@ -22,9 +22,10 @@ from daphne import http_protocol, server
 from django.conf import settings
 from twisted.internet import defer, reactor
 from twisted.internet.interfaces import IPushProducer
+from twisted.web.http import HTTPChannel
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from apps.core.errors import RagflowError
+from apps.core.errors import HeadersTooLarge, RagflowError
 from apps.core.http import error_response
 from apps.core.logs import begin_request
 from apps.core.sse import end_all
@@ -88,20 +89,8 @@ class Request(http_protocol.WebRequest):  # type: ignore[misc]
         """Answer at once. What still arrives is dropped for a moment, so that the client can read the answer."""
         self._refused = True
         self.requestHeaders.removeHeader(b"expect")  # else Twisted would ask for the body
-        response = error_response(error)
         proposed = self.requestHeaders.getRawHeaders("x-request-id", [None])[0]
-        request_id = copy_context().run(begin_request, proposed)  # there is no request yet whose lines it could name
-        self.channel.write(
-            b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nX-Request-Id: %s\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
-            % (
-                response.status_code,
-                response.reason_phrase.encode(),
-                request_id.encode(),
-                len(response.content),
-                response.content,
-            )
-        )
+        self.channel.write(_refusal(error, proposed))
         reactor.callLater(LINGER_SECONDS, self.channel.forceAbortClient)  # type: ignore[arg-type]
 
     # The response: Twisted calls the producer methods when its buffer is full, drained or gone.
@@ -155,6 +144,32 @@ class Inbox:
 
 
 http_protocol.WebRequest = Request  # Daphne's factory names its request class; it takes no other
+
+
+def _refuse_long_line(channel: Any, _line: bytes) -> None:
+    """Answer a request whose first line or header is too long. Twisted would hang up without a word."""
+    channel.dataReceived = lambda _data: None  # what still arrives is dropped, as above
+    channel.transport.write(_refusal(HeadersTooLarge("The address or a header of the request is too long.")))
+    reactor.callLater(LINGER_SECONDS, channel.forceAbortClient)  # type: ignore[arg-type]
+
+
+HTTPChannel.lineLengthExceeded = _refuse_long_line  # type: ignore[method-assign]  # its factory, too, names its class
+
+
+def _refusal(error: RagflowError, proposed_id: str | None = None) -> bytes:
+    """Return a whole answer, for what is refused before there is a request whose lines of the log it could name."""
+    response = error_response(error)
+    request_id = copy_context().run(begin_request, proposed_id)
+    return (
+        b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nX-Request-Id: %s\r\n"
+        b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
+    ) % (
+        response.status_code,
+        response.reason_phrase.encode(),
+        request_id.encode(),
+        len(response.content),
+        response.content,
+    )
 
 
 class Server(server.Server):  # type: ignore[misc]

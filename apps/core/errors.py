@@ -171,6 +171,11 @@ class TooLarge(RagflowError):
     data = None
 
 
+class HeadersTooLarge(RagflowError):
+    key, code, status = "headers_too_large", 101, 431
+    data = None
+
+
 class BadValue(RagflowError):
     """A value of the wrong type or form where the reference fails with a Python exception (its text: `reference`)."""
 

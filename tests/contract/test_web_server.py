@@ -178,6 +178,15 @@ def test_a_body_without_announced_size_is_refused_at_the_limit(server: Server) -
     connection.close()
 
 
+@pytest.mark.parametrize("request_", [b"GET /%b HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: %b\r\n"])
+def test_an_address_or_header_that_is_too_long_is_refused_with_a_sentence(server: Server, request_: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(request_ % (b"a" * 64 * 1024) + b"\r\n")
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b"is too long" in answer
+
+
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Only Linux limits the files of another process.")
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_without_room_on_the_disk_is_refused(server: Server, chunked: bool) -> None:
