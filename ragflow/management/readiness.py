@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,13 +47,26 @@ def _written() -> Iterator[Path]:
 def prepare_database(say: Say) -> None:
     """Run the migrations that have not run. Raises CommandError when the database cannot be used."""
     try:
-        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-        _refuse_newer(executor.loader)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            say("Preparing the database…")
-            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+        with _turn():
+            _migrate(say)
     except DatabaseError as error:
         raise CommandError(f"{_database()} cannot be used: {error}. {_remedy(str(error))}") from error
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait for another start in the same data folder."""
+    with (settings.DATA_DIR / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _migrate(say: Say) -> None:
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    _refuse_newer(executor.loader)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        say("Preparing the database…")
+        call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
 
 
 def _refuse_newer(loader: MigrationLoader) -> None:
