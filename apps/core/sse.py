@@ -66,10 +66,16 @@ class EventStreamResponse(StreamingHttpResponse):
     """A response that stops its producer when it is closed, also if it was never iterated."""
 
     def __init__(self, stream: _Stream, first_block: bytes) -> None:
-        super().__init__(
-            stream.blocks(first_block), content_type="text/event-stream; charset=utf-8", headers=dict(_HEADERS)
-        )
+        self._blocks = stream.blocks(first_block)
+        super().__init__(self._blocks, content_type="text/event-stream; charset=utf-8", headers=dict(_HEADERS))
         self._stream = stream
+
+    def __aiter__(self) -> Frames:
+        """Return the generator itself, so that who closes it has waited for the producer's `finally`.
+
+        Django's own wraps it in two more, which leave it to the garbage collector.
+        """
+        return self._blocks
 
     def close(self) -> None:
         super().close()

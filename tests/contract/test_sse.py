@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import orjson
@@ -247,6 +247,24 @@ async def test_a_server_that_gives_up_on_a_request_does_not_interrupt_its_cleanu
     with suppress(asyncio.CancelledError):
         await exchange.task
     await asyncio.wait_for(persisted.wait(), 10)
+
+
+async def test_who_stops_reading_has_waited_for_the_cleanup() -> None:
+    """As when a client leaves whose connection is full: the server waits for it, and for no frame."""
+    persisted = asyncio.Event()
+
+    async def produce() -> Frames:
+        try:
+            while True:
+                yield frame("more")
+        finally:
+            await asyncio.sleep(SHORT)
+            persisted.set()
+
+    response = await sse_response(produce(), on_error=ending)
+    async with aclosing(aiter(response)) as blocks:
+        await anext(blocks)
+    assert persisted.is_set()
 
 
 async def test_a_response_that_nobody_reads_stops_its_producer() -> None:
