@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -28,7 +29,7 @@ from apps.core.errors import RagflowError
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.documents.errors import FileNotFound
-from apps.documents.models import Document, DocumentTable, File, IngestTask, MetadataValue, Reembedding, Task
+from apps.documents.models import Document, DocumentTable, File, FileLink, IngestTask, MetadataValue, Reembedding, Task
 from apps.documents.services import deleting, file_deleting, parsing, reembedding
 from ragflow.engine.errors import EngineError
 
@@ -296,7 +297,9 @@ class FileAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[File]:
         live: QuerySet[File] = super().get_queryset(request).filter(deleted_at__isnull=True)
-        return live.annotate(document_count=Count("links", filter=Q(links__document__deleted_at__isnull=True)))
+        made = FileLink.objects.filter(file=OuterRef("pk"), document__deleted_at__isnull=True).order_by()
+        counts = made.values("file").annotate(number=Count("pk")).values("number")
+        return live.annotate(document_count=Coalesce(Subquery(counts), 0))  # only those of the page are counted
 
     @admin.display(ordering="size", description="size")
     def bytes(self, file: File) -> str:
@@ -324,13 +327,16 @@ class FileAdmin(admin.ModelAdmin):
         return not fixed and super().has_delete_permission(request, obj)
 
     def delete_model(self, request: HttpRequest, obj: File) -> None:
-        file_deleting.delete_files(principal=Principal(obj.tenant_id, obj.tenant_id), ids=[obj.pk])
+        try:
+            file_deleting.delete_files(principal=Principal(obj.tenant_id, obj.tenant_id), ids=[obj.pk])
+        except FileNotFound:
+            pass  # it lay in a folder that has just been deleted
+        except RagflowError as error:
+            self.message_user(request, f"{obj}: {error}", messages.WARNING)
+        except EngineError as error:
+            text = f"{obj}: chunks of documents made from it are left, which the worker removes later. {error}"
+            self.message_user(request, text, messages.WARNING)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[File]) -> None:
         for file in queryset:
-            try:
-                self.delete_model(request, file)
-            except FileNotFound:
-                continue  # it lay in a folder that has just been deleted
-            except RagflowError as error:
-                self.message_user(request, f"{file}: {error}", messages.WARNING)
+            self.delete_model(request, file)

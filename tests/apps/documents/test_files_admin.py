@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.documents.models import Document, File
+from ragflow.engine.errors import StoreUnavailable
 from tests.apps.documents.files import Files
 from tests.apps.documents.test_admin import admin, listing  # noqa: F401 -- a fixture
 
@@ -46,3 +49,26 @@ def test_deleting_goes_the_way_of_the_api(admin, api, files, dataset):  # noqa: 
     assert files.names() == ["kept.txt"]
     assert not Document.objects.exists()
     assert default_storage.listdir(f"files/{api.tenant.pk}")[1] == [kept]
+
+
+def test_deleting_while_the_index_is_away(admin, files, dataset, store, monkeypatch):  # noqa: F811
+    entry = files.put("a.txt")
+    files.convert([entry], [dataset["id"]])
+    files.put("b.txt")
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("The index is away.")
+
+    monkeypatch.setattr(store, "delete_document", fail)
+    chosen = {"action": "delete_selected", "_selected_action": [file["id"] for file in files.list()], "post": "yes"}
+    page = admin.post(listing(File), chosen, follow=True).content.decode()
+    assert "a.txt: chunks of documents made from it are left" in page
+    assert "The index is away." in page
+    assert files.names() == []
+
+
+def test_documents_are_counted_for_the_page_alone(admin, files, dataset):  # noqa: F811
+    files.convert([files.put("a.txt")], [dataset["id"]])
+    with CaptureQueriesContext(connection) as queries:
+        assert '<td class="field-documents">1</td>' in admin.get(listing(File)).content.decode()
+    assert not [query["sql"] for query in queries if 'JOIN "documents_filelink"' in query["sql"]]
