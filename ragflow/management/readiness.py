@@ -44,29 +44,24 @@ def _written() -> Iterator[Path]:
         yield Path(default_storage.path(""))
 
 
-def prepare_database(say: Say) -> None:
-    """Run the migrations that have not run. Raises CommandError when the database cannot be used."""
-    try:
-        with _turn():
-            _migrate(say)
-    except DatabaseError as error:
-        raise CommandError(f"{_database()} cannot be used: {error}. {_remedy(str(error))}") from error
-
-
 @contextmanager
-def _turn() -> Iterator[None]:
-    """Wait for another start in the same data folder."""
+def turn() -> Iterator[None]:
+    """Wait until no other start in the same data folder prepares anything, and keep others waiting."""
     with (settings.DATA_DIR / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _migrate(say: Say) -> None:
-    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
-    _refuse_newer(executor.loader)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        say("Preparing the database…")
-        call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+def prepare_database(say: Say) -> None:
+    """Run the migrations that have not run. Raises CommandError when the database cannot be used."""
+    try:
+        executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+        _refuse_newer(executor.loader)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            say("Preparing the database…")
+            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+    except DatabaseError as error:
+        raise CommandError(f"{_database()} cannot be used: {error}. {_remedy(str(error))}") from error
 
 
 def _refuse_newer(loader: MigrationLoader) -> None:

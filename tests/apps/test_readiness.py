@@ -54,27 +54,20 @@ def test_a_database_server_that_is_away_is_told_without_its_password(settings, m
     )
 
 
-def test_starts_in_one_folder_prepare_its_database_one_after_the_other(settings, monkeypatch, tmp_path):
+def test_starts_in_one_folder_take_turns(settings, tmp_path):
     settings.DATA_DIR = tmp_path
-    first_has_begun, first_may_end, order = threading.Event(), threading.Event(), []
+    second_has_turn = threading.Event()
 
-    def migrate(name):
-        order.append(f"{name} begins")
-        if name == "first":
-            first_has_begun.set()
-            first_may_end.wait(10)
-        order.append(f"{name} ends")
+    def start() -> None:
+        with readiness.turn():
+            second_has_turn.set()
 
-    monkeypatch.setattr(readiness, "_migrate", migrate)
-    starts = [threading.Thread(target=readiness.prepare_database, args=(name,)) for name in ("first", "second")]
-    starts[0].start()
-    assert first_has_begun.wait(10)
-    starts[1].start()
-    starts[1].join(0.1)  # it would have ended by now
-    first_may_end.set()
-    for start in starts:
-        start.join(10)
-    assert order == ["first begins", "first ends", "second begins", "second ends"]
+    with readiness.turn():
+        second = threading.Thread(target=start)
+        second.start()
+        assert not second_has_turn.wait(0.1)
+    second.join(10)
+    assert second_has_turn.is_set()
 
 
 def test_a_secret_is_on_the_disk_before_it_is_used(tmp_path, monkeypatch):

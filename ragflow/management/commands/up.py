@@ -40,10 +40,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, demo: bool, init_superuser: bool, **options: Any) -> None:
         port = _free_port()
-        self._prepare()
-        if init_superuser or (settings.DEFAULT_SUPERUSER_PASSWORD and not demo):
-            self._make_administrator()
-        found = self._seed() if demo else None
+        readiness.check_folders()
+        with readiness.turn():
+            self._prepare()
+            if init_superuser or (settings.DEFAULT_SUPERUSER_PASSWORD and not demo):
+                self._make_administrator()
+            found = self._seed() if demo else None
         connections.close_all()
         self.stdout.write("Starting…")
         sys.stdout.flush()
@@ -59,7 +61,6 @@ class Command(BaseCommand):
         ).execute(_environment(port))
 
     def _prepare(self) -> None:
-        readiness.check_folders()
         readiness.check_embedding_model()
         readiness.check_index(self.stderr.write)
         readiness.prepare_database(self.stdout.write)
