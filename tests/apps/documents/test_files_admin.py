@@ -62,7 +62,7 @@ def test_deleting_while_the_index_is_away(admin, files, dataset, store, monkeypa
     monkeypatch.setattr(store, "delete_document", fail)
     chosen = {"action": "delete_selected", "_selected_action": [file["id"] for file in files.list()], "post": "yes"}
     page = admin.post(listing(File), chosen, follow=True).content.decode()
-    assert "a.txt: chunks of documents made from it are left" in page
+    assert "A.txt: chunks of documents made from it are left" in page
     assert "The index is away." in page
     assert files.names() == []
 
