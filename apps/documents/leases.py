@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from apps.core.queue import enqueue
@@ -36,6 +36,8 @@ RING_AGAIN_AFTER = timedelta(minutes=5)
 
 TRY_AGAIN_AFTER = timedelta(minutes=1)
 """How long a task waits for a server that is away."""
+
+_NO_LEASE_IS_LONGER = timedelta(minutes=10)  # a later end was written before the clock was set back
 
 _leaving = threading.Event()  # this worker has been told to stop
 
@@ -136,7 +138,9 @@ def ring_again(model: type[Task], message: str) -> int:
 
     Return how many there were. Several workers may do this at once; each task is rung for by one of them.
     """
-    overdue = model.objects.filter(state__in=Task.ACTIVE, lease_until__lt=timezone.now())
+    now = timezone.now()
+    over = Q(lease_until__lt=now) | Q(lease_until__gt=now + _NO_LEASE_IS_LONGER)
+    overdue = model.objects.filter(over, state__in=Task.ACTIVE)
     return sum(_ring(model, message, *row) for row in overdue.values_list("pk", "lease_until"))
 
 

@@ -230,6 +230,16 @@ def test_a_worker_that_died_is_replaced(queue, document_of, run_tasks, store, da
     assert document["chunk_count"] == store.count(dataset["id"]).chunks == counts()[1] > left
 
 
+def test_a_lease_of_before_the_clock_was_set_back_is_over(queue, document_of, run_tasks):
+    task = queue()
+    assert ingest.claim(task.pk) is not None  # by a worker that died
+    BrokerMessage.objects.all().delete()
+    IngestTask.objects.update(lease_until=timezone.now() + timedelta(hours=1))
+    tasks.sweep()
+    assert run_tasks() == 1
+    assert document_of(task.document_id)["run"] == "DONE"
+
+
 def test_a_worker_that_is_told_to_stop_leaves_its_task_to_the_next_one(
     queue, document_of, run_tasks, store, dataset, pieces, slices, counts, monkeypatch
 ):
