@@ -6,6 +6,7 @@ It reads the rows that workers write, so it needs no channel layer and works wit
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import datetime, timedelta
 from http.cookies import SimpleCookie
 from importlib import import_module
@@ -30,6 +31,7 @@ from apps.documents.models import Document
 from apps.documents.selectors import documents_of
 
 POLL_SECONDS = 1.0
+ADMIT_SECONDS = 60.0  # between two looks at the credentials: tokens are revoked, and people disabled
 CLOCK_SKEW = timedelta(seconds=5)  # between the machines that write rows and this one
 UNAUTHORIZED, NOT_FOUND, SERVER_ERROR = 4401, 4404, 1011  # close codes
 
@@ -44,14 +46,12 @@ class ProgressConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     _polling: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
+        changes = _Changes(self.scope)
         try:
-            self._principal = await in_database(_principal_of, self.scope)
+            first = await in_database(changes.since_last_time)
         except RagflowError:
             await self.close(UNAUTHORIZED)
             return
-        self._dataset_id: str = self.scope["url_route"]["kwargs"]["dataset_id"]
-        changes = _Changes(self._principal, self._dataset_id)
-        first = await in_database(changes.since_last_time)
         if first is None:
             await self.close(NOT_FOUND)
             return
@@ -69,6 +69,9 @@ class ProgressConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     await self.send(text_data=dumps({"documents": documents}).decode())
                 await asyncio.sleep(POLL_SECONDS)
                 documents = await in_database(changes.since_last_time)
+        except RagflowError:
+            await self.close(UNAUTHORIZED)
+            return
         except Exception:
             await self.close(SERVER_ERROR)
             raise
@@ -78,15 +81,19 @@ class ProgressConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 class _Changes:
     """Finds what changed in a dataset between two looks."""
 
-    def __init__(self, principal: Principal, dataset_id: str) -> None:
-        self._principal = principal
-        self._dataset_id = dataset_id
+    def __init__(self, scope: dict[str, Any]) -> None:
+        self._scope = scope
+        self._principal: Principal | None = None
+        self._admitted_at = 0.0
         self._looked_at: datetime | None = None
         self._shown: dict[str, dict[str, Any]] = {}
 
     def since_last_time(self) -> list[dict[str, Any]] | None:
-        """Return the documents that look different now, or None when the dataset is not the caller's to read."""
-        dataset = accessible_dataset(self._principal, self._dataset_id)
+        """Return the documents that look different now, or None when the dataset is not the caller's to read.
+
+        Raises one of the authentication errors when the caller's credentials are not, or no longer, good.
+        """
+        dataset = accessible_dataset(self._caller(), self._scope["url_route"]["kwargs"]["dataset_id"])
         if dataset is None:
             return None
         now = timezone.now()
@@ -94,10 +101,19 @@ class _Changes:
         if self._looked_at is None:
             changed |= Q(state=Document.State.RUNNING)
         self._looked_at = now
-        found = [_progress_to_wire(document) for document in documents_of(dataset).filter(changed)]
+        found = [_progress_to_wire(document) for document in documents_of(dataset).filter(changed).only(*_SHOWN)]
         news = [document for document in found if self._shown.get(document["id"]) != document]
         self._shown |= {document["id"]: document for document in news}
         return news
+
+    def _caller(self) -> Principal:
+        if self._principal is None or time.monotonic() - self._admitted_at >= ADMIT_SECONDS:
+            self._principal = _principal_of(self._scope)
+            self._admitted_at = time.monotonic()
+        return self._principal
+
+
+_SHOWN = ("name", "state", "progress", "progress_message", "process_duration", "chunk_count", "token_count")
 
 
 def _progress_to_wire(document: Document) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.test import Client
+from django.utils import timezone
 
-from apps.accounts.models import User
+from apps.accounts.models import APIToken, User
 from apps.documents import consumers
 from apps.documents.models import Document
 
@@ -102,6 +103,20 @@ async def test_it_closes_when_the_dataset_is_deleted(api: Any, dataset: dict[str
     assert await connection.receive_output(timeout=10) == {
         "type": "websocket.close",
         "code": consumers.NOT_FOUND,
+    }
+
+
+async def test_it_closes_when_the_token_is_revoked(
+    api: Any, dataset: dict[str, Any], document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "ADMIT_SECONDS", 0.0)
+    connection = socket(dataset["id"], Authorization=bearer(api))
+    assert (await connection.connect())[0]
+    await documents_from(connection)
+    await APIToken.objects.filter(tenant=api.tenant).aupdate(revoked_at=timezone.now())
+    assert await connection.receive_output(timeout=10) == {
+        "type": "websocket.close",
+        "code": consumers.UNAUTHORIZED,
     }
 
 
