@@ -67,7 +67,8 @@ def update_dataset(*, principal: Principal, dataset_id: str, data: DatasetData) 
             dataset.save()
     except IntegrityError:
         raise Conflict("Duplicated dataset name.") from None
-    fields = {"fields": sorted({"name", *data.columns})}
+    given = {"embedding_model": data.embedding_model, "parser_config": data.parser_config}
+    fields = {"fields": sorted({"name", *data.columns, *(name for name in given if given[name] is not None)})}
     audit.record("update", "dataset", id=dataset.pk, name=dataset.name, tenant_id=dataset.tenant_id, detail=fields)
     return dataset
 

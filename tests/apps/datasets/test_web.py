@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.accounts.models import Membership
+from apps.accounts.models import AuditEntry, Membership
 from apps.datasets.models import KnowledgeBase
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -195,6 +195,18 @@ def test_updates_that_cannot_be(create, update, settings, fields, code):
     kb_id = create()
     assert update(kb_id, name="renamed", **fields)["code"] == code
     assert KnowledgeBase.objects.get().name == "set"
+
+
+def test_what_an_update_changed_is_written_down(create, update, api):
+    kb = create()
+    update(kb, pagerank=5)
+    update(kb, parser_config={"a": 1}, embd_id=KnowledgeBase.objects.get().embedding_model)
+    entries = AuditEntry.objects.filter(action="update", object_id=kb).order_by("pk")
+    common = {"name", "description", "chunk_method"}
+    assert [set(entry.detail["fields"]) for entry in entries] == [
+        common | {"pagerank"},
+        common | {"embedding_model", "parser_config"},
+    ]
 
 
 def test_chunks_pin_the_embedding_model(create, update):
