@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from apps.core.bodies import read_object
 from apps.core.errors import NotFound
+from apps.core.many import among
 from apps.core.rest import ResourceViewSet, caller, http_request, success
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset
@@ -75,7 +76,8 @@ def _selected(dataset: KnowledgeBase, wanted: MetadataUpdate) -> list[str]:
     if foreign:
         raise NotFound(f"These documents do not belong to dataset {dataset.pk}: {', '.join(foreign)}")
     rows = documents_of(dataset)
+    if wanted.document_ids:
+        rows = rows.filter(among("pk", list(known)))
     if condition := read_condition(wanted.condition):
         rows = matches([dataset.pk], [condition]).among(rows)
-    ids = rows.order_by("pk").values_list("pk", flat=True)
-    return [id_ for id_ in ids if id_ in known] if wanted.document_ids else list(ids)
+    return list(rows.order_by("pk").values_list("pk", flat=True))

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.errors import NotYours
-from apps.accounts.selectors import owners_of
+from apps.accounts.selectors import can_edit, owners_of
 from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.core.bodies import read_object, read_required
 from apps.core.errors import BadValue, InvalidArgument, LookupFailed, NotFound, OperationRefused
@@ -69,7 +69,7 @@ class WebDocumentViewSet(WebViewSet):
         dataset = accessible_dataset(caller(request), kb_id)
         if dataset is None:
             raise LookupFailed("Can't find this dataset!")
-        if editable_dataset(caller(request), kb_id) is None:
+        if not can_edit(caller(request), dataset.tenant_id):
             raise NotYours
         added = adding.add_to(dataset=dataset, principal=caller(request), files=files)
         stored = [wire.uploaded_document_to_wire(document) for document in added.documents]
@@ -108,7 +108,8 @@ class WebDocumentViewSet(WebViewSet):
         query = request.query_params.copy()
         query["keywords"] = str(body.get("keywords") or "")
         rows = schemas.filter_of(query, body).apply(documents_of(dataset))
-        return web_success(wire.filters_to_wire(list(rows.values_list("suffix", "state", "meta_fields"))))
+        filtered = rows.values_list("suffix", "state", "meta_fields").iterator(chunk_size=1000)
+        return web_success(wire.filters_to_wire(filtered))
 
     @extend_schema(summary="Show documents", request=_body("doc_ids", doc_ids=_IDS))
     def infos(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,22 +59,24 @@ def listed_document_to_wire(document: Document, creator: User | None) -> dict[st
     }
 
 
-def filters_to_wire(documents: list[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
+def filters_to_wire(documents: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
     """Return how many documents each filter of a list would leave. Each entry: suffix, state, metadata."""
+    suffixes: Counter[str] = Counter()
+    states: Counter[str] = Counter()
     metadata: dict[str, Counter[str]] = {}
-    for _, _, fields in documents:
+    without = 0
+    for suffix, state, fields in documents:  # one after the other: they may be very many
+        suffixes[suffix] += 1
+        states[state] += 1
+        without += not fields
         for key, value in fields.items():
             counts = metadata.setdefault(key, Counter())
             counts.update({str(item) for item in (value if isinstance(value, list) else [value])})
     described: dict[str, Any] = {key: dict(counts) for key, counts in metadata.items()}
-    described["empty_metadata"] = {"true": sum(not fields for _, _, fields in documents)}
+    described["empty_metadata"] = {"true": without}
     return {
-        "total": len(documents),
-        "filter": {
-            "suffix": dict(Counter(suffix for suffix, _, _ in documents)),
-            "run_status": dict(Counter(state for _, state, _ in documents)),
-            "metadata": described,
-        },
+        "total": states.total(),
+        "filter": {"suffix": dict(suffixes), "run_status": dict(states), "metadata": described},
     }
 
 
