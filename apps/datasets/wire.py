@@ -7,9 +7,10 @@ from typing import Any
 from apps.core.clock import timestamps
 from apps.datasets.models import KnowledgeBase
 
-_BACKGROUND_TASKS = {
+BACKGROUND_TASKS = {
     f"{kind}_task_{field}": None for kind in ("graphrag", "raptor", "mindmap") for field in ("id", "finish_at")
 }
+"""What the contract shows of work on a whole dataset, of which there is none here."""
 
 
 def dataset_to_wire(dataset: KnowledgeBase) -> dict[str, Any]:
@@ -33,6 +34,6 @@ def dataset_to_wire(dataset: KnowledgeBase) -> dict[str, Any]:
         "similarity_threshold": dataset.similarity_threshold,
         "vector_similarity_weight": dataset.vector_similarity_weight,
         "status": "1",
-        **_BACKGROUND_TASKS,
+        **BACKGROUND_TASKS,
         **timestamps(dataset.created_at, dataset.updated_at),
     }

@@ -7,10 +7,7 @@ from typing import Any
 from apps.accounts.models import User
 from apps.core.clock import timestamps
 from apps.datasets.models import KnowledgeBase
-
-_BACKGROUND_TASKS = {
-    f"{kind}_task_{field}": None for kind in ("graphrag", "raptor", "mindmap") for field in ("id", "finish_at")
-}
+from apps.datasets.wire import BACKGROUND_TASKS
 
 
 def stored_dataset_to_wire(dataset: KnowledgeBase) -> dict[str, Any]:
@@ -34,26 +31,15 @@ def stored_dataset_to_wire(dataset: KnowledgeBase) -> dict[str, Any]:
         "pipeline_id": dataset.pipeline_id,
         "parser_config": dataset.parser_config,
         "pagerank": dataset.pagerank,
-        **_BACKGROUND_TASKS,
+        **BACKGROUND_TASKS,
         "status": "1",
         **timestamps(dataset.created_at, dataset.updated_at),
     }
 
 
 _LISTED = (
-    *(
-        "id",
-        "avatar",
-        "name",
-        "language",
-        "description",
-        "tenant_id",
-        "permission",
-        "doc_num",
-        "token_num",
-        "chunk_num",
-    ),
-    *("parser_id", "embd_id", "update_time"),
+    *("id", "avatar", "name", "language", "description", "tenant_id", "permission"),
+    *("doc_num", "token_num", "chunk_num", "parser_id", "embd_id", "update_time"),
 )
 _NOT_SHOWN = {
     *("tenant_id", "created_by", "similarity_threshold", "vector_similarity_weight", "status"),
