@@ -6,6 +6,7 @@ The table is OpenAI's published file (MIT licence), checked against the sum that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ SPLIT_PATTERN = (
     r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"""
     r"""| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
 )
+# tiktoken goes back over white space step by step and panics, with what is no Exception, after a million of them.
+LONG_BLANK = re.compile(r"\s{100000}")
 
 
 _loading = Lock()
@@ -44,15 +47,24 @@ def _load_once() -> Encoding:
 
 def count_tokens(text: str) -> int:
     """Return the number of cl100k_base tokens; text that looks like a special token counts as ordinary text."""
-    return len(_encoding().encode_ordinary(text))
+    return len(_encode(text))
 
 
 def truncate_tokens(text: str, limit: int) -> str:
     """Return the longest prefix of `limit` tokens, cut at a character."""
-    tokens = _encoding().encode_ordinary(text)
+    tokens = _encode(text)
     if len(tokens) <= limit:
         return text
     return _encoding().decode(tokens[: max(limit, 0)], errors="ignore")
+
+
+def _encode(text: str) -> list[int]:
+    """Return the tokens of a text, of which very long white space is cut into several pieces."""
+    encoding, tokens, start = _encoding(), [], 0
+    for blank in LONG_BLANK.finditer(text):
+        tokens += encoding.encode_ordinary(text[start : blank.end()])
+        start = blank.end()
+    return tokens + encoding.encode_ordinary(text[start:])
 
 
 def decode_tokens(tokens: Sequence[int]) -> str:
