@@ -10,9 +10,10 @@ for a provider, its name could not be looked up, and each would wait for the oth
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any, ParamSpec, TypeVar
@@ -28,6 +29,10 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="engine")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # its threads stay behind in the parent
+
+
 class Waiter:
     """The task that waits for a thread."""
 
@@ -38,7 +43,11 @@ class Waiter:
         self._left = False
 
     def result_of(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Await a coroutine for the thread, on the event loop. Raises CancelledError once nobody waits any more."""
+        """Await a coroutine for the thread, on the event loop.
+
+        Raises asyncio.CancelledError once nobody waits any more. (That of concurrent.futures is an ordinary Exception,
+        which the thread would take for a failure to go on from.)
+        """
         with self._lock:
             if self._left:
                 coroutine.close()
@@ -47,6 +56,8 @@ class Waiter:
             self._open.add(future)
         try:
             return future.result()
+        except CancelledError:
+            raise asyncio.CancelledError from None
         finally:
             with self._lock:
                 self._open.discard(future)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 
 import pytest
@@ -77,3 +79,36 @@ async def test_threads_that_wait_for_providers_leave_those_to_the_loop_in_which_
 def test_other_threads_ask_by_themselves(server, embedder):
     assert embedder.embed(["one"]).shape == (1, 64)
     assert waiter() is None
+
+
+async def test_a_thread_that_nobody_waits_for_does_not_take_that_for_a_failure_to_go_on_from(server, embedder):
+    server.script(Reply(hang_after=-1))
+    raised: list[BaseException] = []
+    ended = threading.Event()
+
+    def work() -> None:
+        try:
+            embedder.embed(["one"])
+        except BaseException as error:
+            raised.append(error)
+            raise
+        finally:
+            ended.set()
+
+    task = asyncio.create_task(in_thread(work))
+    await asyncio.to_thread(server.wait_for_exchange)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(ended.wait, 5)
+    assert [type(error) for error in raised] == [asyncio.CancelledError]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_has_threads_of_its_own():
+    assert asyncio.run(in_thread(lambda: "parent")) == "parent"
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # kills the child if it waits for a thread of the parent
+        os._exit(0 if asyncio.run(in_thread(lambda: "child")) == "child" else 1)
+    assert os.waitpid(child, 0)[1] == 0
