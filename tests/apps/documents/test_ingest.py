@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError
 from django.utils import timezone
 
-from apps.documents import ingest, leases, tasks
+from apps.documents import embedding_anew, ingest, leases, tasks
 from apps.documents.models import Document, IngestTask
 from apps.documents.services import deleting, parsing
 from ragflow.engine import ingest as engine
@@ -208,6 +208,26 @@ def test_while_the_database_is_away_nothing_is_decided(queue, slices):
         ingest.run(task.pk)
     task.refresh_from_db()
     assert task.state == "running"
+
+
+@pytest.mark.parametrize("task", [tasks.ingest_document, tasks.reembed_dataset])
+def test_a_message_is_sent_again_while_the_database_is_away(task, monkeypatch):
+    def away(*_):
+        raise OperationalError("connection refused")
+
+    def retry(exc, **options):
+        sent.append(options)
+        return exc
+
+    sent = []
+    monkeypatch.setattr(ingest, "run", away)
+    monkeypatch.setattr(embedding_anew, "run", away)
+    monkeypatch.setattr(task, "retry", retry)
+
+    with pytest.raises(OperationalError):
+        task("an id")
+
+    assert sent == [{"max_retries": None, "countdown": 10}]
 
 
 def test_a_worker_that_died_is_replaced(queue, document_of, run_tasks, store, dataset, pieces, slices, counts):
