@@ -52,20 +52,23 @@ _POSTINGS = f"""
 
 
 class TermStatistics:
-    """In how many chunks of the store each term occurs. Remembered until the searchable text changes."""
+    """In how many chunks of the store each term occurs. Remembered until the searchable text changes.
+
+    Threads share it, each with a snapshot of its own: what one counted must not be taken for another revision's.
+    """
 
     LIMIT = 50_000
 
     def __init__(self) -> None:
-        self._revision = -1
-        self._counts: dict[str, int] = {}
+        self._known: tuple[int, dict[str, int]] = (-1, {})  # revision, and the counts of that revision alone
 
     def read(self, connection: sqlite3.Connection, terms: Sequence[str]) -> tuple[int, list[int]]:
         """Return the number of chunks in the store, and for each term how many of them hold it."""
         revision, total = connection.execute("SELECT revision, chunks FROM state").fetchone()
-        if revision != self._revision or len(self._counts) > self.LIMIT:
-            self._revision, self._counts = revision, {}
-        counts = self._counts
+        known, counts = self._known
+        if revision != known or len(counts) > self.LIMIT:
+            counts = {}
+            self._known = revision, counts
         missing = [term for term in terms if term not in counts]
         if missing:
             found = dict(

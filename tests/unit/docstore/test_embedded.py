@@ -164,6 +164,26 @@ class TestMemory:
             assert len(store._cache.columns(snapshot, row)) == 1
         assert found(store, "", unit(0)) == {"first", "second"}
 
+    def test_a_search_over_an_older_snapshot_leaves_the_counts_of_newer_ones_alone(
+        self, store: EmbeddedDocStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(store, make("first"))
+        assert found(store, "second") == set()
+
+        class Interrupting(int):
+            """The limit; the first who compares with it is overtaken by a thread that writes and searches."""
+
+            def __lt__(self, size: int) -> bool:
+                monkeypatch.undo()
+                other = threading.Thread(target=lambda: (put(store, make("second")), found(store, "first")))
+                other.start()
+                other.join()
+                return False
+
+        monkeypatch.setattr(embedded_search.TermStatistics, "LIMIT", Interrupting())
+        assert found(store, "second") == set()
+        assert found(store, "second") == {"second"}
+
     def test_many_threads_read_while_others_write(self, store: EmbeddedDocStore, path: Path) -> None:
         put(store, make("seed text"))
 
@@ -257,6 +277,15 @@ class TestErrors:
         connection.close()
         with pytest.raises(StoreError, match="newer version"):
             EmbeddedDocStore(path).ping()
+
+    def test_a_log_that_cannot_be_shortened_fails_no_write(
+        self, store: EmbeddedDocStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(embedded_file, "WAL_LIMIT", -1)
+        put(store, make("kept"))
+        closed = sqlite3.connect(":memory:")
+        closed.close()
+        store._file._fold_wal(closed)
 
     def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
