@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ragflow.engine.errors import StoreError, StoreFull
@@ -269,15 +269,14 @@ class StoreFile:
 
     def _fold_wal(self, connection: sqlite3.Connection) -> None:
         """Shorten a long write-ahead log. Steady readers keep SQLite's own checkpoints from ever finishing."""
-        try:
+        with suppress(OSError, sqlite3.Error):  # the log stays long until the next write; what was written is safe
             if self._wal.stat().st_size <= WAL_LIMIT:
                 return
             connection.execute("PRAGMA busy_timeout = 1000")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except (OSError, sqlite3.OperationalError):
-            pass  # the log stays long until the next write; what was written is safe
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000:.0f}")
+            try:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000:.0f}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
