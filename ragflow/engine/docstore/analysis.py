@@ -70,9 +70,12 @@ class _Stems(dict[str, str]):
         self._lock = threading.Lock()  # the stemmer keeps state while it works
 
     def __missing__(self, word: str) -> str:
+        if len(word) > MAX_TERM_LENGTH:
+            return self[word[:MAX_TERM_LENGTH]]
         with self._lock:
-            cut = word[:MAX_TERM_LENGTH]
-            stem: str = (self._stemmer.stemWord(cut) or cut) if word.isascii() else cut  # of "s" nothing would remain
+            stem: str = (
+                (self._stemmer.stemWord(word) or word) if word.isascii() else word
+            )  # of "s" nothing would remain
             if len(self) >= self.LIMIT:
                 self.clear()
             self[word] = stem
