@@ -221,7 +221,7 @@ class ElasticDocStore:
 
     def _delete(self, dataset_id: str, filters: Sequence[Query]) -> ChunkCount:
         """Delete chunks one by one in bulk: so each is counted once, whoever else deletes at the same time."""
-        tokens: dict[str, int] = {}
+        tokens: dict[str, int] = {}  # of the chunks that are on their way to the server
 
         def actions(hits: Iterable[Hit]) -> Iterator[Body]:
             for hit in hits:
@@ -231,7 +231,7 @@ class ElasticDocStore:
         with self._session() as client:
             hits = scan(client, self._index.name, [dataset_id], filters, _source=["tokens"])
             results = self._bulk(client, actions(hits))
-            deleted = [tokens[result["_id"]] for result in results if result.get("result") == "deleted"]
+            deleted = [tokens.pop(result["_id"]) for result in results if result.get("result") == "deleted"]
         return ChunkCount(len(deleted), sum(deleted))
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ class ElasticDocStore:
             while left:  # what others were changing comes again
                 hits = scan(client, self._index.name, [dataset_id], [*within(dataset_id), in_space(space)], **shown)
                 actions = (removing(hit, clean(dataset_id), space) for hit in hits)
-                left = bool(list(self._bulk(client, actions, conditional=True)))
+                left = sum(1 for _ in self._bulk(client, actions, conditional=True)) > 0
 
     # -- the whole store -------------------------------------------------------------------------------------------
 
