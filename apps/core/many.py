@@ -1,4 +1,4 @@
-"""Values by the hundred thousand: into a query as one parameter, out of it as one row.
+"""Values by the hundred thousand: into a query as one parameter, out of it as one row, or worked through in slices.
 
 A row for each would cost several times as much, and the interpreter's lock each time.
 """
@@ -6,10 +6,13 @@ A row for each would cost several times as much, and the interpreter's lock each
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 from django.db.models import Aggregate, F, Func, Lookup, QuerySet, TextField
+
+_Item = TypeVar("_Item")
 
 
 class Among(Lookup):
@@ -56,3 +59,10 @@ def distinct_ids(rows: QuerySet[Any], column: str) -> set[str]:
     """Return the different values of a column of ids, which hold no commas."""
     joined = rows.order_by().aggregate(joined=_Joined(F(column)))["joined"]
     return set(joined.split(",")) if joined else set()
+
+
+def slices(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Yield the items in lists of this size, as they are asked for; the last list may be shorter."""
+    rest = iter(items)
+    while slice_ := list(islice(rest, size)):
+        yield slice_

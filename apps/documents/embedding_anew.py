@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
@@ -26,7 +25,7 @@ from django.utils import timezone
 from apps.accounts.language_models import embedder_for
 from apps.core.errors import Conflict, RagflowError
 from apps.core.logs import note_tenant, working_on
-from apps.core.many import among
+from apps.core.many import among, slices
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.leases import LEASE, Held, claimed, key_of
@@ -100,7 +99,7 @@ class _Work(Held[Reembedding]):
         store, place = doc_store(), (self.task.dataset_id, self.task.space)
         total = store.count(self.task.dataset_id).chunks
         while left := store.count_lacking(*place):
-            for chunks in _slices(store.lacking(*place)):
+            for chunks in slices(store.lacking(*place), SLICE):
                 if self.should_stop():
                     raise _taken_away()
                 left -= self._add_vectors(chunks, embedder)
@@ -162,11 +161,6 @@ class _Work(Held[Reembedding]):
     def _require_unchanged(self, dataset: KnowledgeBase) -> None:
         if dataset.vector_space != self.task.old_space:
             raise Conflict(f"The dataset was given the embedding model {dataset.embedding_model} meanwhile.")
-
-
-def _slices(chunks: Iterator[Versioned]) -> Iterator[list[Versioned]]:
-    while slice_ := list(islice(chunks, SLICE)):
-        yield slice_
 
 
 def _taken_away() -> Cancelled:

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from apps.accounts.language_models import embedder_for
 from apps.core.errors import Conflict, DataError, LookupFailed, NotFound
+from apps.core.many import slices
 from apps.core.wire_profile import profile
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
@@ -145,7 +146,7 @@ def document_not_found(id_: str) -> LookupFailed:
 
 def _slices(document: Document, ids: Sequence[str] | None) -> Iterator[Sequence[str]]:
     if ids is not None:
-        yield from (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
+        yield from slices(ids, _SLICE)
         return
     place = document.dataset_id, document.pk
     while chunks := doc_store().list_chunks(*place, offset=0, limit=_SLICE).chunks:

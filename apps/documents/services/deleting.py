@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from itertools import islice
 
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from apps.core.many import among
+from apps.core.many import among, slices
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, MetadataValue
@@ -47,9 +46,7 @@ def _slices(dataset: KnowledgeBase, ids: Sequence[str] | None) -> Iterator[list[
         while slice_ := list(documents_of(dataset).values_list("pk", flat=True)[:_SLICE]):
             yield slice_
         return
-    remaining = iter(ids)
-    while slice_ := list(islice(remaining, _SLICE)):
-        yield slice_
+    yield from slices(ids, _SLICE)
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from apps.core.errors import ServerFailure
-from apps.core.many import among
+from apps.core.many import among, slices
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.documents.errors import FileNotFound
@@ -45,8 +45,8 @@ def delete_files(*, principal: Principal, ids: Sequence[str]) -> None:
         require_changeable(file)
         file_ids, documents = _hide(principal, file_id)
         deleting.purge(documents)
-        for start in range(0, len(file_ids), _SLICE):
-            _purge(_unused(File.objects.filter(pk__in=file_ids[start : start + _SLICE])))
+        for slice_ in slices(file_ids, _SLICE):
+            _purge(_unused(File.objects.filter(pk__in=slice_)))
 
 
 @transaction.atomic

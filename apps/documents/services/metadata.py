@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.accounts import audit
 from apps.core.errors import NotFound
+from apps.core.many import slices
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.changes import Delete, Update, changed_fields
 from apps.documents.metadata.index import Entry, entries_of, hash_of
@@ -40,8 +41,7 @@ def change_metadata(
     Documents deleted meanwhile are passed over. A call that was cut short can be repeated.
     """
     keys = {update.key for update in updates} | {delete.key for delete in deletes}
-    slices = (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
-    changed = sum(_change(dataset, slice_, updates, deletes, keys) for slice_ in slices)
+    changed = sum(_change(dataset, slice_, updates, deletes, keys) for slice_ in slices(ids, _SLICE))
     if changed:
         detail = {"documents": changed, "keys": sorted(keys)}
         audit.record(
@@ -87,11 +87,9 @@ def _write(documents: Sequence[Document], fields: Sequence[Mapping[str, Any]], k
     for document, new in zip(documents, fields, strict=True):
         document.meta_fields, document.updated_at = dict(new), now
     Document.objects.bulk_update(documents, ["meta_fields", "updated_at"], batch_size=100)
-    hashes = [hash_of(key) for key in keys]
-    for start in range(0, len(hashes), _SLICE):
-        MetadataValue.objects.filter(
-            document__in=[document.pk for document in documents], key_hash__in=hashes[start : start + _SLICE]
-        ).delete()
+    written = [document.pk for document in documents]
+    for hashes in slices(map(hash_of, keys), _SLICE):
+        MetadataValue.objects.filter(document__in=written, key_hash__in=hashes).delete()
     MetadataValue.objects.bulk_create(rows_of(documents, keys), batch_size=_SLICE)
 
 

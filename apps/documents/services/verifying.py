@@ -7,10 +7,9 @@ when it is still there under the lock of its row.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any, TypeVar
 
 from django.core.files.storage import default_storage
@@ -19,7 +18,7 @@ from django.db.models import Count, Exists, Model, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from apps.core.ids import is_id
-from apps.core.many import among
+from apps.core.many import among, slices
 from apps.datasets import services as datasets
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
@@ -33,7 +32,6 @@ GRACE = timedelta(minutes=15)
 """What is younger may be work in progress: an upload stores the bytes first, a deletion hides first."""
 
 _FILES = "files"  # the folder of the file manager; all others are named after datasets
-_Item = TypeVar("_Item")
 _Row = TypeVar("_Row", bound=Model)
 _Owner = TypeVar("_Owner", Document, File)
 _COUNTERS = ("document_count", "chunk_count", "token_count")
@@ -56,12 +54,6 @@ class Check:
 def findings(check: Check, *, grace: timedelta = GRACE) -> Iterator[Finding]:
     """Yield what a check finds, as it looks. Raises StoreError and errors of the storage when they do not answer."""
     return check.look(timezone.now() - grace)
-
-
-def _slices(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    rest = iter(items)
-    while slice_ := list(islice(rest, SLICE)):
-        yield slice_
 
 
 def _rows(rows: QuerySet[_Row]) -> Iterator[list[_Row]]:
@@ -103,7 +95,7 @@ def _purge_all(rows: QuerySet[Any], purge: Callable[[], int]) -> None:
 
 def _chunks_without_document(since: datetime) -> Iterator[Finding]:
     """Chunks whose rows are gone. Rows are written before chunks and deleted after them, so no grace is needed."""
-    for dataset_ids in _slices(sorted(doc_store().dataset_ids())):
+    for dataset_ids in slices(sorted(doc_store().dataset_ids()), SLICE):
         states = dict(KnowledgeBase.objects.filter(among("pk", dataset_ids)).values_list("pk", "deleted_at"))
         for dataset_id in dataset_ids:
             if dataset_id not in states:
@@ -119,7 +111,7 @@ def _chunks_without_dataset(dataset_id: str) -> Iterator[Finding]:
 
 
 def _chunks_in(dataset_id: str) -> Iterator[Finding]:
-    for document_ids in _slices(doc_store().counts_by_document(dataset_id)):
+    for document_ids in slices(doc_store().counts_by_document(dataset_id), SLICE):
         known = set(Document.objects.filter(among("pk", document_ids)).values_list("pk", flat=True))
         for document_id in sorted(set(document_ids) - known):
             # A dataset that was deleted meanwhile loses its documents first.
@@ -248,7 +240,7 @@ def _recount_dataset(dataset_id: str) -> None:
 def _blobs_without_row(since: datetime) -> Iterator[Finding]:
     """Bytes that no row needs. Each is stored under the id of the document or file that owns it."""
     for folder, owners in _folders():
-        for names in _slices(_listed(folder)[1]):
+        for names in slices(_listed(folder)[1], SLICE):
             for name in sorted(set(names) - _owning(owners, folder, names)):
                 if _is_older(f"{folder}/{name}", since) and not _owning(owners, folder, [name]):
                     location = f"{folder}/{name}"
