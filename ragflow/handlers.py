@@ -7,6 +7,7 @@ long-lived threads keep their database connections, and nothing is created per r
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import IO, Any, TypeVar
 from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
-from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import set_script_prefix
@@ -60,6 +61,16 @@ class _LimitedHandler(ASGIHandler):
             response = error_response(error)
             response["Connection"] = "close"  # the rest of the body is not read
             await self.send_response(response, send)
+
+    def create_request(
+        self, scope: Mapping[str, Any], body: IO[bytes]
+    ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
+        """Build the request, with the length of its body. One that came in chunks announced none."""
+        made = super().create_request(scope, body)
+        if made[0] is not None:
+            made[0].META["CONTENT_LENGTH"] = str(body.seek(0, os.SEEK_END))
+            body.seek(0)
+        return made
 
     def resolve_request(self, request: HttpRequest) -> Any:
         """Note the route, which is what requests are counted by."""

@@ -20,12 +20,14 @@ from ninja.security.base import AuthBase
 from apps.accounts.authentication import principal_of_request
 from apps.agents.streams import router as mcp_servers
 from apps.chats.streams import ROUTERS as CHATS
-from apps.core.errors import InvalidArgument, MalformedBody, MethodNotAllowed
+from apps.core.errors import InvalidArgument, MalformedBody, MethodNotAllowed, TooLarge
 from apps.core.http import error_response
 from apps.core.principal import Principal
 from apps.core.threads import in_database
 
 View = Callable[..., Awaitable[HttpResponseBase]]
+LONGEST_BODY = 4 * 1024**2  # bytes of a body that is read on the event loop, where everybody waits meanwhile
+UPLOADS = frozenset({"api/v1/sequence2txt"})  # whose body is read in a thread
 _PARAMETER = re.compile(r"<[^>]+>")
 
 
@@ -76,25 +78,29 @@ def methods_by_route(routers: Iterable[Router]) -> dict[str, frozenset[str]]:
 
 
 def streaming_urls(api: NinjaAPI, methods: Mapping[str, frozenset[str]]) -> list[URLPattern]:
-    """Return Ninja's routes, without its start page, made to answer every method as the rest of the API does."""
+    """Return Ninja's routes, without its start page, answering what they do not take as the rest of the API does."""
     patterns: dict[str, URLPattern] = {}
     for pattern in api.urls[0]:
         assert isinstance(pattern, URLPattern)
         route = str(pattern.pattern)
         if route in methods and route not in patterns:  # the operations of one route share a view
             view: Any = pattern.callback
-            pattern.callback = _answering_every_method(view, methods[route])
+            pattern.callback = _guarded(view, methods[route], takes_files=route in UPLOADS)
             patterns[route] = pattern
     return list(patterns.values())
 
 
-def _answering_every_method(view: View, methods: frozenset[str]) -> View:
+def _guarded(view: View, methods: frozenset[str], *, takes_files: bool) -> View:
+    """Answer other methods and longer bodies before the view, which looks at the credentials, sees them."""
+
     @functools.wraps(view)
     async def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "OPTIONS":
             return HttpResponse(headers={"Allow": ", ".join(sorted(methods | {"OPTIONS"}))})
         if request.method not in methods:
             return error_response(MethodNotAllowed())
+        if not takes_files and int(request.META["CONTENT_LENGTH"]) > LONGEST_BODY:
+            return error_response(TooLarge(f"The body of this request may have at most {LONGEST_BODY} bytes."))
         return await view(request, *args, **kwargs)
 
     return answer

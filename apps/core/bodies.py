@@ -102,10 +102,17 @@ def deny(payload: Mapping[str, Any], names: Iterable[str]) -> None:
 
 def is_deeper(value: Any, levels: int) -> bool:
     """Tell whether a JSON value is nested deeper than this."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(is_deeper(item, levels - 1) for item in inner)
+    reached = [value]
+    for _ in range(levels):
+        reached = [
+            inner
+            for outer in reached
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not reached:
+            return False
+    return any(isinstance(inner, dict | list) for inner in reached)
 
 
 def _is_json(request: HttpRequest) -> bool:

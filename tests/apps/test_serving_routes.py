@@ -52,6 +52,26 @@ async def test_options_needs_no_credentials(path_: str, allowed: set[str]) -> No
     assert set(exchange.answer_headers["allow"].split(", ")) == allowed | {"OPTIONS"}
 
 
+@pytest.mark.parametrize("announces", [True, False], ids=["announced", "in chunks"])
+@pytest.mark.parametrize(
+    ("path_", "size", "status"),
+    [
+        ("/api/v1/openai/chat/completions", streaming.LONGEST_BODY, 401),
+        ("/api/v1/openai/chat/completions", streaming.LONGEST_BODY + 1, 413),
+        ("/api/v1/sequence2txt", streaming.LONGEST_BODY + 1, 401),  # a recording
+        (ORDINARY, streaming.LONGEST_BODY + 1, 401),
+    ],
+)
+async def test_what_is_read_on_the_event_loop_is_short(path_: str, size: int, status: int, announces: bool) -> None:
+    from ragflow.asgi import application
+
+    body = b'{"model": 1, "messages": 2, "_": "' + b"x" * (size - 36) + b'"}'
+    assert len(body) == size
+    headers = {"Content-Type": "application/json"} | ({"Content-Length": str(size)} if announces else {})
+    exchange = Exchange(application, path_, method="POST", headers=headers, body=[body[:1000], body[1000:]])
+    assert (await exchange.start().finish()).status == status
+
+
 @pytest.mark.parametrize("path_", [STREAMING, ORDINARY])
 @pytest.mark.parametrize("spell", ["{}", "{}/", "/{}//"])
 async def test_slashes_do_not_change_the_half_or_the_route(path_: str, spell: str) -> None:
