@@ -251,7 +251,7 @@ def test_a_stopping_server_ends_its_streams_with_a_sentence(tmp_path: Path) -> N
         server.process.terminate()
         rest = stream.read().decode()  # fails when the stream is cut off
     assert rest.split("\n\n") == ["data:The server is being stopped, so the answer ends here.", "data:end", ""]
-    assert server.stop() == 0
+    assert server.process.wait(30) == 0
     server.process.stderr.close()
 
 

@@ -56,7 +56,6 @@ class ScriptedMCPServer:
         self.faults: dict[str, Fault] = {}  # by JSON-RPC method, or HTTP method
         self.requests: list[Received] = []
         self.connections = 0
-        self.open_connections = 0
         self._ready = threading.Event()
         self._open: set[asyncio.StreamWriter] = set()
         self._streams: dict[str, asyncio.StreamWriter] = {}  # by the address that each names
@@ -68,6 +67,11 @@ class ScriptedMCPServer:
     @property
     def sse_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/sse"
+
+    @property
+    def open_streams(self) -> int:
+        """How many clients of the SSE transport listen."""
+        return sum(not writer.is_closing() for writer in self._streams.values())
 
     def asked(self, method: str) -> list[Any]:
         """Return the bodies of this JSON-RPC method."""
@@ -95,12 +99,10 @@ class ScriptedMCPServer:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self.open_connections += 1
         self._open.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while await self._one(reader, writer):
                 pass
-        self.open_connections -= 1
         writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -78,7 +78,7 @@ async def test_nothing_is_asked_for_a_caller_who_left(api: API, server: Scripted
     await until(lambda: server.asked("tools/list"))
     asking.leave()
     await asking.finish()
-    await until(lambda: server.open_connections == 0 if transport == SSE else server.requests[-1].method == "DELETE")
+    await until(lambda: server.open_streams == 0 if transport == SSE else server.requests[-1].method == "DELETE")
     assert not calls._under_way
 
 
