@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -38,8 +39,8 @@ def row_blocks(source: Source, rows: Iterable[Row], *, sheet: str = "") -> Itera
 def _cells(source: Source, headers: Row, rows: Iterator[Row]) -> Iterator[Block | Notice]:
     """Yield each row with its cells. Rows of another width are skipped; MalformedFile for two columns of one name."""
     names = [_flat(header) for header in headers]
-    for name in filter(None, names):
-        if names.count(name) > 1:
+    for name, count in Counter(filter(None, names)).items():
+        if count > 1:
             raise MalformedFile(f"{source.name} has two columns called {name!r}. Rename one of them.")
     named = [(place, name) for place, name in enumerate(names) if name.lower() not in UNNAMED]
     skipped = 0

@@ -82,7 +82,7 @@ def _error(source: Source, kind: str) -> ParseError:
 def _check_end(source: Source, status: int) -> None:
     if status == -signal.SIGXCPU:
         raise LimitExceeded(f"Reading {source.name} took longer than {source.limits.max_seconds:g} seconds.")
-    if status == -signal.SIGABRT:  # what the library does when an allocation fails
+    if status in (-signal.SIGABRT, -signal.SIGKILL):  # by the library when an allocation fails, or by the kernel
         raise _error(source, "limit")
     if status != 0:
         raise _error(source, "malformed")

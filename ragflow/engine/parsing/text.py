@@ -57,7 +57,7 @@ def join_lines(lines: Iterable[str]) -> str:
     no blank between two CJK characters."""
     text = ""
     for line in lines:
-        if text.endswith(SOFT_HYPHEN) or (HYPHENATED.search(text) and line[:1].islower()):
+        if text.endswith(SOFT_HYPHEN) or (HYPHENATED.search(text[-2:]) and line[:1].islower()):
             text = text[:-1] + line
         elif text and not (CJK.match(text[-1]) and CJK.match(line[:1])):
             text = f"{text} {line}"

@@ -75,6 +75,16 @@ def test_lines_of_a_paragraph_are_joined(lines, text):
     assert join_lines(lines) == text
 
 
+def test_a_paragraph_of_very_many_lines_is_joined():
+    assert len(join_lines(["word"] * 100_000)) == 100_000 * 5 - 1
+
+
+def test_rows_with_very_many_columns(read):
+    headers = ",".join(f"column {number}" for number in range(200_000))
+    (row,), _ = read("a.csv", f"{headers}\n{'x,' * 199_999}x\n".encode(), rows=True)
+    assert len(row.cells) == 200_000
+
+
 def test_text_keeps_its_lines_and_is_plain(read):
     blocks, _ = read("a.sql", b"select 1;\r\n\r\nselect 2;\n")
     assert outline(blocks) == [(PLAIN, 0, "select 1;\n\nselect 2;\n")]
