@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pptx.presentation import Presentation
 
 EMU_PER_POINT = 12700
-TITLE_SIZE = (720, 540)  # points: the slide size that a presentation without one has
+DEFAULT_SIZE = (720, 540)  # points, of the slides of a presentation that does not name one
 
 Shape = Any  # python-pptx types its shapes by class, and text, table and group are asked for by attribute
 
@@ -33,9 +33,9 @@ def read(source: Source) -> Iterator[Block | Notice]:
         whole = Position(
             number,
             left=0,
-            right=width / EMU_PER_POINT if width else TITLE_SIZE[0],
+            right=width / EMU_PER_POINT if width else DEFAULT_SIZE[0],
             top=0,
-            bottom=height / EMU_PER_POINT if height else TITLE_SIZE[1],
+            bottom=height / EMU_PER_POINT if height else DEFAULT_SIZE[1],
         )
         for block in _slide(slide, pictures):
             yield Block(block.text, block.kind, block.level, (whole,))
@@ -83,7 +83,7 @@ def _in_reading_order(shapes: Iterable[Shape]) -> Iterator[Shape]:
 
 
 def _text(frame: Any) -> str:
-    """Return the paragraphs, one per line; a vertical tab is a line break within one."""
+    """Return the paragraphs, one per line. A line break within one, which is a vertical tab, becomes a blank."""
     lines = (" ".join(paragraph.text.split()) for paragraph in frame.paragraphs)
     return "\n".join(line for line in lines if line)
 
