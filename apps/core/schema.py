@@ -20,6 +20,16 @@ ENVELOPE: Final[dict[str, Any]] = {
 }
 
 
+TEXT: Final[dict[str, Any]] = {"type": "string"}
+TEXTS: Final[dict[str, Any]] = {"type": "array", "items": TEXT}
+
+
+def json_body(*required: str, **fields: dict[str, Any]) -> dict[str, Any]:
+    """Describe a body for `extend_schema(request=...)`: the schemas of its fields, and which must be there."""
+    schema: dict[str, Any] = {"type": "object", "properties": fields}
+    return {"application/json": schema | ({"required": list(required)} if required else {})}
+
+
 class EnvelopeSchema(AutoSchema):
     """Names operations after their view and action; without a declared response the contract's envelope is it."""
 

@@ -16,14 +16,14 @@ from apps.core.many import among
 from apps.core.names import named_like
 from apps.core.paging import owner_ids_of, web_descending, web_rows
 from apps.core.rest import caller, http_request, web_success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.datasets.selectors import accessible_dataset, counted, listed_datasets, size_of
 from apps.datasets.web import schemas, services, wire
 
-_TEXT: dict[str, Any] = {"type": "string"}
 _FIELDS: dict[str, Any] = {
-    "name": _TEXT,
-    "description": _TEXT,
-    "embd_id": _TEXT,
+    "name": TEXT,
+    "description": TEXT,
+    "embd_id": TEXT,
     "parser_id": {"type": "string", "enum": sorted(schemas.CHUNK_METHODS)},
     "parser_config": {"type": "object"},
     "permission": {"type": "string", "enum": ["me", "team"]},
@@ -34,14 +34,9 @@ _PAGING = [
 ]
 
 
-def _body(fields: dict[str, Any], *required: str) -> dict[str, Any]:
-    schema = {"type": "object", "properties": fields}
-    return {"application/json": schema | ({"required": list(required)} if required else {})}
-
-
 @extend_schema(tags=["datasets (web)"], responses=ANSWER)
 class WebDatasetViewSet(WebViewSet):
-    @extend_schema(summary="Create a dataset", request=_body(_FIELDS, "name"))
+    @extend_schema(summary="Create a dataset", request=json_body("name", **_FIELDS))
     def create(self, request: Request) -> Response:
         body = read_required(http_request(request), ("name",))
         owner = tenant_or_none(caller(request))
@@ -52,7 +47,7 @@ class WebDatasetViewSet(WebViewSet):
 
     @extend_schema(
         summary="Change a dataset",
-        request=_body({"kb_id": _TEXT, **_FIELDS}, "kb_id", "name", "description", "parser_id"),
+        request=json_body("kb_id", "name", "description", "parser_id", kb_id=TEXT, **_FIELDS),
     )
     def update(self, request: Request) -> Response:
         body = read_required(http_request(request), ("kb_id", "name", "description", "parser_id"))
@@ -63,7 +58,7 @@ class WebDatasetViewSet(WebViewSet):
 
     @extend_schema(
         summary="List datasets",
-        request=_body({"owner_ids": {"type": "array", "items": _TEXT}}),
+        request=json_body(owner_ids=TEXTS),
         parameters=[*_PAGING, OpenApiParameter("parser_id", str)],
     )
     def list(self, request: Request) -> Response:
@@ -89,7 +84,7 @@ class WebDatasetViewSet(WebViewSet):
             raise OperationRefused("Only owner of dataset authorized for this operation.", data=False)
         return web_success(wire.shown_dataset_to_wire(dataset, size=size_of(dataset)))
 
-    @extend_schema(summary="Delete a dataset", request=_body({"kb_id": _TEXT}, "kb_id"))
+    @extend_schema(summary="Delete a dataset", request=json_body("kb_id", kb_id=TEXT))
     def remove(self, request: Request) -> Response:
         body = read_required(http_request(request), ("kb_id",))
         services.delete_dataset(principal=caller(request), dataset_id=str(body["kb_id"]))
@@ -97,10 +92,8 @@ class WebDatasetViewSet(WebViewSet):
 
     @extend_schema(
         summary="Describe the metadata of a dataset's documents",
-        request=_body(
-            {"kb_id": _TEXT, "metadata": {"type": "object"}, "enable_metadata": {"type": "boolean"}},
-            "kb_id",
-            "metadata",
+        request=json_body(
+            "kb_id", "metadata", kb_id=TEXT, metadata={"type": "object"}, enable_metadata={"type": "boolean"}
         ),
     )
     def describe_metadata(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from apps.core.bodies import read_object
 from apps.core.errors import ChunkNotFound, NotFound
 from apps.core.rest import ResourceViewSet, caller, http_request, success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.datasets.engine import doc_store
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, accessible_datasets, editable_dataset
@@ -24,19 +25,14 @@ from apps.documents.wire import added_chunk_to_wire, chunk_to_wire, document_to_
 from ragflow.engine.retrieval.highlight import snippets
 from ragflow.engine.types import Chunk
 
-_TEXTS = {"type": "array", "items": {"type": "string"}}
-_FIELDS: dict[str, Any] = {"content": {"type": "string"}, "important_keywords": _TEXTS, "questions": _TEXTS}
+_FIELDS: dict[str, Any] = {"content": TEXT, "important_keywords": TEXTS, "questions": TEXTS}
 _POSITIONS = {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}}
 _CHANGES = _FIELDS | {"available": {"type": "boolean"}, "positions": _POSITIONS}
 
 
-def _body(fields: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"application/json": {"type": "object", "properties": fields} | more}
-
-
 @extend_schema(tags=["chunks"])
 class ChunkViewSet(ResourceViewSet):
-    @extend_schema(summary="Add a chunk", request=_body(_FIELDS, required=["content"]))
+    @extend_schema(summary="Add a chunk", request=json_body("content", **_FIELDS))
     def create(self, request: Request, dataset_id: str, document_id: str) -> Response:
         dataset = _found(editable_dataset(caller(request), dataset_id), dataset_id)
         document = _document(dataset, document_id)
@@ -71,7 +67,7 @@ class ChunkViewSet(ResourceViewSet):
         ]
         return success({"total": found.total, "chunks": shown, "doc": document_to_wire(document)})
 
-    @extend_schema(summary="Delete chunks", request=_body({"chunk_ids": _TEXTS}))
+    @extend_schema(summary="Delete chunks", request=json_body(chunk_ids=TEXTS))
     def destroy(self, request: Request, dataset_id: str, document_id: str) -> Response:
         dataset = _found(editable_dataset(caller(request), dataset_id), dataset_id)
         document = document_of(dataset, document_id)
@@ -87,7 +83,7 @@ class ChunkViewSet(ResourceViewSet):
             raise NotFound(f"rm_chunk deleted chunks {deleted}, expect {len(wanted.ids)}")
         return success(partial_success(deleted, wanted.repeated))
 
-    @extend_schema(summary="Update a chunk", request=_body(_CHANGES))
+    @extend_schema(summary="Update a chunk", request=json_body(**_CHANGES))
     def update(self, request: Request, dataset_id: str, document_id: str, chunk_id: str) -> Response:
         chunk = _chunk(request, dataset_id, chunk_id)
         dataset = _found(editable_dataset(caller(request), dataset_id), dataset_id)

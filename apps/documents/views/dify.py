@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -14,6 +12,7 @@ from apps.core.bodies import read_lenient
 from apps.core.errors import AuthorizationMalformed, AuthorizationMissing, InvalidAPIKey, RagflowError
 from apps.core.principal import Principal
 from apps.core.rest import ResourceViewSet, caller, http_request
+from apps.core.schema import TEXT, json_body
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.retrieval import retrieve_from
 from apps.datasets.selectors import accessible_dataset
@@ -28,24 +27,21 @@ from ragflow.engine.retrieval import RetrievalRequest
 from ragflow.engine.types import Retrieval
 
 _VECTOR_WEIGHT = 0.3
-_BODY: dict[str, Any] = {
-    "application/json": {
-        "type": "object",
-        "properties": {
-            "knowledge_id": {"type": "string", "description": "The id of a dataset."},
-            "query": {"type": "string"},
-            "retrieval_setting": {
-                "type": "object",
-                "properties": {
-                    "top_k": {"type": "integer", "default": 1024},
-                    "score_threshold": {"type": "number", "default": 0.0},
-                },
-            },
-            "metadata_condition": {"type": "object"},
-        },
-        "required": ["knowledge_id", "query"],
-    }
+_SETTING = {
+    "type": "object",
+    "properties": {
+        "top_k": {"type": "integer", "default": 1024},
+        "score_threshold": {"type": "number", "default": 0.0},
+    },
 }
+_BODY = json_body(
+    "knowledge_id",
+    "query",
+    knowledge_id=TEXT | {"description": "The id of a dataset."},
+    query=TEXT,
+    retrieval_setting=_SETTING,
+    metadata_condition={"type": "object"},
+)
 
 
 class DifyAuthorization(RagflowError):

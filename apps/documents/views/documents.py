@@ -14,6 +14,7 @@ from apps.core.bodies import read_object
 from apps.core.errors import DataError, InvalidArgument, NotFound
 from apps.core.paging import page_of
 from apps.core.rest import ResourceViewSet, caller, http_request, success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset, owned_dataset
@@ -31,7 +32,6 @@ from apps.documents.services import adding, deleting, parsing, updating
 from apps.documents.views.downloads import attachment
 from apps.documents.wire import document_to_wire, listed_to_wire, uploaded_to_wire
 
-_IDS = {"type": "array", "items": {"type": "string"}}
 _UPLOAD = {
     "multipart/form-data": {
         "type": "object",
@@ -39,18 +39,13 @@ _UPLOAD = {
         "required": ["file"],
     }
 }
-_UPDATE = {
-    "application/json": {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string"},
-            "meta_fields": {"type": "object"},
-            "chunk_method": {"type": "string", "enum": sorted(updating.CHUNK_METHODS)},
-            "parser_config": {"type": "object"},
-            "enabled": {"type": "integer", "enum": [0, 1]},
-        },
-    }
-}
+_UPDATE = json_body(
+    name=TEXT,
+    meta_fields={"type": "object"},
+    chunk_method={"type": "string", "enum": sorted(updating.CHUNK_METHODS)},
+    parser_config={"type": "object"},
+    enabled={"type": "integer", "enum": [0, 1]},
+)
 _LIST_PARAMETERS = [
     OpenApiParameter("id", str),
     OpenApiParameter("name", str),
@@ -65,10 +60,6 @@ _LIST_PARAMETERS = [
     OpenApiParameter("create_time_from", int, description="Unix time in milliseconds; 0: no restriction."),
     OpenApiParameter("create_time_to", int, description="Unix time in milliseconds; 0: no restriction."),
 ]
-
-
-def _ids_body(name: str) -> dict[str, Any]:
-    return {"application/json": {"type": "object", "properties": {name: _IDS}}}
 
 
 @extend_schema(tags=["documents"])
@@ -131,7 +122,7 @@ class DocumentViewSet(ResourceViewSet):
             raise NotFound("The dataset doesn't own the document.")
         return success(document_to_wire(updating.update_document(document=document, changes=changes)))
 
-    @extend_schema(summary="Delete documents", request=_ids_body("ids"))
+    @extend_schema(summary="Delete documents", request=json_body(ids=TEXTS))
     def destroy(self, request: Request, dataset_id: str) -> Response:
         dataset = _editable(request, dataset_id, f"You don't own the dataset {dataset_id}. ")
         sent = read_object(http_request(request)).get("ids")
@@ -144,7 +135,7 @@ class DocumentViewSet(ResourceViewSet):
         _require_all_found([id_ for id_ in wanted.ids if id_ not in known])
         return success(partial_success(deleted, wanted.repeated))
 
-    @extend_schema(summary="Parse documents", request=_ids_body("document_ids"))
+    @extend_schema(summary="Parse documents", request=json_body(document_ids=TEXTS))
     def parse(self, request: Request, dataset_id: str) -> Response:
         dataset = _editable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
         wanted = required_document_ids(read_object(http_request(request)))
@@ -152,7 +143,7 @@ class DocumentViewSet(ResourceViewSet):
         _require_all_found(unknown)
         return success(partial_success(len(wanted.ids), wanted.repeated))
 
-    @extend_schema(summary="Stop parsing documents", request=_ids_body("document_ids"))
+    @extend_schema(summary="Stop parsing documents", request=json_body(document_ids=TEXTS))
     def stop(self, request: Request, dataset_id: str) -> Response:
         dataset = _editable(request, dataset_id, f"You don't own the dataset {dataset_id}.")
         wanted = required_document_ids(read_object(http_request(request)))

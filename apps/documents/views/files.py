@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from apps.core.bodies import read_object
 from apps.core.errors import LacksPermission
 from apps.core.rest import ResourceViewSet, caller, http_request, web_success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.core.uploads import accept_files
 from apps.core.wire_profile import profile
 from apps.documents.errors import FileNotFound, FileRefused, NothingStored
@@ -30,24 +31,18 @@ from apps.documents.models import File
 from apps.documents.services import converting, file_deleting, files
 from apps.documents.views.downloads import attachment
 
-_TEXT = {"type": "string"}
-_IDS = {"type": "array", "items": _TEXT}
 _UPLOAD = {
     "multipart/form-data": {
         "type": "object",
         "properties": {
             "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-            "parent_id": _TEXT,
+            "parent_id": TEXT,
         },
         "required": ["file"],
     }
 }
 _FILE_ID = [OpenApiParameter("file_id", str, required=True)]
 _BYTES = {(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file as it was sent.")}
-
-
-def _body(*required: str, **properties: Any) -> dict[str, Any]:
-    return {"application/json": {"type": "object", "properties": properties, "required": list(required)}}
 
 
 @extend_schema(tags=["files"])
@@ -74,7 +69,7 @@ class FileViewSet(ResourceViewSet):
 
     @extend_schema(
         summary="Create a folder",
-        request=_body("name", name=_TEXT, parent_id=_TEXT, type={"enum": ["FOLDER", "VIRTUAL"]}),
+        request=json_body("name", name=TEXT, parent_id=TEXT, type={"enum": ["FOLDER", "VIRTUAL"]}),
     )
     def create(self, request: Request) -> Response:
         payload = read_object(http_request(request))
@@ -125,13 +120,13 @@ class FileViewSet(ResourceViewSet):
         path = path_to_root(_asked_for(request))
         return web_success({"parent_folders": [file_to_wire(file) for file in path]})
 
-    @extend_schema(summary="Delete files and folders", request=_body("file_ids", file_ids=_IDS))
+    @extend_schema(summary="Delete files and folders", request=json_body("file_ids", file_ids=TEXTS))
     def remove(self, request: Request) -> Response:
         payload = read_object(http_request(request))
         file_deleting.delete_files(principal=caller(request), ids=required_ids(payload, "file_ids"))
         return web_success(True)
 
-    @extend_schema(summary="Rename a file or folder", request=_body("file_id", "name", file_id=_TEXT, name=_TEXT))
+    @extend_schema(summary="Rename a file or folder", request=json_body("file_id", "name", file_id=TEXT, name=TEXT))
     def rename(self, request: Request) -> Response:
         payload = read_object(http_request(request))
         files.rename_file(
@@ -141,7 +136,7 @@ class FileViewSet(ResourceViewSet):
 
     @extend_schema(
         summary="Move files and folders",
-        request=_body("src_file_ids", "dest_file_id", src_file_ids=_IDS, dest_file_id=_TEXT),
+        request=json_body("src_file_ids", "dest_file_id", src_file_ids=TEXTS, dest_file_id=TEXT),
     )
     def move(self, request: Request) -> Response:
         payload = read_object(http_request(request))
@@ -153,7 +148,8 @@ class FileViewSet(ResourceViewSet):
         return web_success(True)
 
     @extend_schema(
-        summary="Make documents of datasets from files", request=_body("file_ids", "kb_ids", file_ids=_IDS, kb_ids=_IDS)
+        summary="Make documents of datasets from files",
+        request=json_body("file_ids", "kb_ids", file_ids=TEXTS, kb_ids=TEXTS),
     )
     def convert(self, request: Request) -> Response:
         payload = read_object(http_request(request))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,6 +10,7 @@ from apps.core.bodies import read_object
 from apps.core.errors import NotFound
 from apps.core.many import among
 from apps.core.rest import ResourceViewSet, caller, http_request, success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, editable_dataset
 from apps.documents.metadata.condition import read_condition
@@ -24,24 +23,9 @@ from apps.documents.wire import metadata_summary_to_wire
 
 _CHANGES = {
     "type": "array",
-    "items": {"type": "object", "properties": {"key": {"type": "string"}, "value": {}}, "required": ["key"]},
+    "items": {"type": "object", "properties": {"key": TEXT, "value": {}}, "required": ["key"]},
 }
-_UPDATE: dict[str, Any] = {
-    "application/json": {
-        "type": "object",
-        "properties": {
-            "selector": {
-                "type": "object",
-                "properties": {
-                    "document_ids": {"type": "array", "items": {"type": "string"}},
-                    "metadata_condition": {"type": "object"},
-                },
-            },
-            "updates": _CHANGES,
-            "deletes": _CHANGES,
-        },
-    }
-}
+_SELECTOR = {"type": "object", "properties": {"document_ids": TEXTS, "metadata_condition": {"type": "object"}}}
 
 
 @extend_schema(tags=["metadata"])
@@ -54,7 +38,10 @@ class MetadataViewSet(ResourceViewSet):
         ids = summarised_ids(read_object(http_request(request)))
         return success({"summary": metadata_summary_to_wire(summary_of(dataset.pk, ids))})
 
-    @extend_schema(summary="Change metadata of documents", request=_UPDATE)
+    @extend_schema(
+        summary="Change metadata of documents",
+        request=json_body(selector=_SELECTOR, updates=_CHANGES, deletes=_CHANGES),
+    )
     def update(self, request: Request, dataset_id: str) -> Response:
         dataset = editable_dataset(caller(request), dataset_id)
         if dataset is None:

@@ -14,6 +14,7 @@ from apps.accounts.language_models import chat_model_for, reranker_for
 from apps.core.bodies import read_object
 from apps.core.errors import BadValue, DataError, NotFound
 from apps.core.rest import ResourceViewSet, caller, http_request, success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.retrieval import retrieve_from, share_a_model
 from apps.datasets.selectors import datasets_by_id
@@ -31,27 +32,23 @@ from apps.documents.wire import matched_to_wire, nothing_asked, nothing_satisfie
 from ragflow.engine.generation.conversation import name_keywords, translate
 from ragflow.engine.retrieval import RetrievalRequest
 
-_BODY = {
-    "application/json": {
-        "type": "object",
-        "properties": {
-            "dataset_ids": {"type": "array", "items": {"type": "string"}},
-            "question": {"type": "string"},
-            "document_ids": {"type": "array", "items": {"type": "string"}},
-            "page": {"type": "integer", "default": 1},
-            "page_size": {"type": "integer", "default": 30},
-            "similarity_threshold": {"type": "number", "default": 0.2},
-            "vector_similarity_weight": {"type": "number", "default": 0.3},
-            "top_k": {"type": "integer", "default": 1024},
-            "rerank_id": {"type": "string"},
-            "highlight": {"type": "boolean", "default": True},
-            "keyword": {"type": "boolean", "default": False},
-            "cross_languages": {"type": "array", "items": {"type": "string"}},
-            "metadata_condition": {"type": "object"},
-        },
-        "required": ["dataset_ids", "question"],
-    }
-}
+_BODY = json_body(
+    "dataset_ids",
+    "question",
+    dataset_ids=TEXTS,
+    question=TEXT,
+    document_ids=TEXTS,
+    page={"type": "integer", "default": 1},
+    page_size={"type": "integer", "default": 30},
+    similarity_threshold={"type": "number", "default": 0.2},
+    vector_similarity_weight={"type": "number", "default": 0.3},
+    top_k={"type": "integer", "default": 1024},
+    rerank_id=TEXT,
+    highlight={"type": "boolean", "default": True},
+    keyword={"type": "boolean", "default": False},
+    cross_languages=TEXTS,
+    metadata_condition={"type": "object"},
+)
 
 
 @extend_schema(tags=["retrieval"])

@@ -13,6 +13,7 @@ from apps.accounts.views.base import ANSWER, WebViewSet
 from apps.core.bodies import read_required
 from apps.core.errors import BadValue, DataError, LookupFailed, NotFound
 from apps.core.rest import caller, http_request, web_success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.datasets.engine import doc_store
 from apps.datasets.selectors import accessible_datasets, editable_datasets
 from apps.documents.models import Document
@@ -23,25 +24,19 @@ from apps.documents.web import wire
 from ragflow.engine.retrieval.highlight import snippets
 from ragflow.engine.types import Chunk
 
-_TEXT: dict[str, Any] = {"type": "string"}
-_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 _FLAG: dict[str, Any] = {"type": "integer", "enum": [0, 1]}
 _FIELDS: dict[str, Any] = {
-    "doc_id": _TEXT,
-    "content_with_weight": _TEXT,
-    "important_kwd": _TEXTS,
-    "question_kwd": _TEXTS,
+    "doc_id": TEXT,
+    "content_with_weight": TEXT,
+    "important_kwd": TEXTS,
+    "question_kwd": TEXTS,
 }
 _SLICE = 1000
 
 
-def _body(*required: str, **fields: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"type": "object", "properties": fields, "required": list(required)}}
-
-
 @extend_schema(tags=["chunks (web)"], responses=ANSWER)
 class WebChunkViewSet(WebViewSet):
-    @extend_schema(summary="Add a chunk", request=_body("doc_id", "content_with_weight", **_FIELDS))
+    @extend_schema(summary="Add a chunk", request=json_body("doc_id", "content_with_weight", **_FIELDS))
     def create(self, request: Request) -> Response:
         sent = schemas.new_chunk(read_required(http_request(request), ("doc_id", "content_with_weight")))
         document = _editable(request, sent.document_id, "Document not found!")
@@ -53,7 +48,7 @@ class WebChunkViewSet(WebViewSet):
 
     @extend_schema(
         summary="List chunks",
-        request=_body("doc_id", doc_id=_TEXT, page={"type": "integer"}, size={"type": "integer"}, keywords=_TEXT),
+        request=json_body("doc_id", doc_id=TEXT, page={"type": "integer"}, size={"type": "integer"}, keywords=TEXT),
     )
     def list(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_id",))
@@ -88,7 +83,7 @@ class WebChunkViewSet(WebViewSet):
 
     @extend_schema(
         summary="Change a chunk",
-        request=_body("doc_id", "chunk_id", "content_with_weight", chunk_id=_TEXT, available_int=_FLAG, **_FIELDS),
+        request=json_body("doc_id", "chunk_id", "content_with_weight", chunk_id=TEXT, available_int=_FLAG, **_FIELDS),
     )
     def update(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_id", "chunk_id", "content_with_weight"))
@@ -101,7 +96,7 @@ class WebChunkViewSet(WebViewSet):
         chunks.update_chunk(document=document, chunk=chunk, changes=changes)
         return web_success(data=True)
 
-    @extend_schema(summary="Delete chunks", request=_body("chunk_ids", "doc_id", chunk_ids=_TEXTS, doc_id=_TEXT))
+    @extend_schema(summary="Delete chunks", request=json_body("chunk_ids", "doc_id", chunk_ids=TEXTS, doc_id=TEXT))
     def remove(self, request: Request) -> Response:
         """Delete the named chunks. A list that is empty, or names one that is not there, takes all of the document."""
         body = read_required(http_request(request), ("chunk_ids", "doc_id"))
@@ -116,7 +111,7 @@ class WebChunkViewSet(WebViewSet):
 
     @extend_schema(
         summary="Switch chunks on or off for retrieval",
-        request=_body("chunk_ids", "available_int", "doc_id", chunk_ids=_TEXTS, available_int=_FLAG, doc_id=_TEXT),
+        request=json_body("chunk_ids", "available_int", "doc_id", chunk_ids=TEXTS, available_int=_FLAG, doc_id=TEXT),
     )
     def switch(self, request: Request) -> Response:
         body = read_required(http_request(request), ("chunk_ids", "available_int", "doc_id"))

@@ -16,6 +16,7 @@ from apps.core.bodies import read_object, read_required
 from apps.core.errors import BadValue, InvalidArgument, LookupFailed, NotFound, OperationRefused
 from apps.core.paging import web_descending, web_rows
 from apps.core.rest import caller, http_request, web_success
+from apps.core.schema import TEXT, TEXTS, json_body
 from apps.core.uploads import accept_files
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import accessible_dataset, accessible_datasets, editable_dataset, editable_datasets
@@ -28,14 +29,12 @@ from apps.documents.services.auditing import note_document
 from apps.documents.services.metadata import set_metadata
 from apps.documents.web import schemas, services, wire
 
-_TEXT: dict[str, Any] = {"type": "string"}
-_IDS: dict[str, Any] = {"type": "array", "items": _TEXT}
 _STATUS: dict[str, Any] = {"type": "string", "enum": ["0", "1"]}
 _RUN: dict[str, Any] = {"type": "string", "enum": [schemas.START, schemas.CANCEL]}
 _UPLOAD = {
     "multipart/form-data": {
         "type": "object",
-        "properties": {"kb_id": _TEXT, "file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+        "properties": {"kb_id": TEXT, "file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
         "required": ["kb_id", "file"],
     }
 }
@@ -44,12 +43,7 @@ _PAGING = [
     OpenApiParameter(name, type_)
     for name, type_ in {"page": int, "page_size": int, "orderby": str, "desc": bool, "keywords": str}.items()
 ]
-_FILTERS: dict[str, Any] = {"run_status": _IDS, "types": _IDS, "suffix": _IDS}
-
-
-def _body(*required: str, **fields: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "properties": fields}
-    return {"application/json": schema | ({"required": list(required)} if required else {})}
+_FILTERS: dict[str, Any] = {"run_status": TEXTS, "types": TEXTS, "suffix": TEXTS}
 
 
 @extend_schema(tags=["documents (web)"], responses=ANSWER)
@@ -77,7 +71,7 @@ class WebDocumentViewSet(WebViewSet):
             raise PartlyRefused("\n".join(added.refusals), data=stored)
         return web_success(stored)
 
-    @extend_schema(summary="Add a document without content", request=_body("name", "kb_id", name=_TEXT, kb_id=_TEXT))
+    @extend_schema(summary="Add a document without content", request=json_body("name", "kb_id", name=TEXT, kb_id=TEXT))
     def create(self, request: Request) -> Response:
         body = read_required(http_request(request), ("name", "kb_id"))
         kb_id, name = _kb_id(body), schemas.new_name(body["name"])
@@ -87,7 +81,7 @@ class WebDocumentViewSet(WebViewSet):
         document = adding.add_empty(dataset=dataset, principal=caller(request), name=name)
         return web_success(wire.stored_document_to_wire(document))
 
-    @extend_schema(summary="List documents", parameters=[_KB_ID, *_PAGING], request=_body(**_FILTERS))
+    @extend_schema(summary="List documents", parameters=[_KB_ID, *_PAGING], request=json_body(**_FILTERS))
     def list(self, request: Request) -> Response:
         query, body = request.query_params, read_object(http_request(request))
         dataset = _readable(request, query)
@@ -101,7 +95,7 @@ class WebDocumentViewSet(WebViewSet):
         shown = [wire.listed_document_to_wire(document, creators.get(document.created_by)) for document in documents]
         return web_success({"total": total, "docs": shown})
 
-    @extend_schema(summary="Count documents by filter", request=_body("kb_id", kb_id=_TEXT, **_FILTERS))
+    @extend_schema(summary="Count documents by filter", request=json_body("kb_id", kb_id=TEXT, **_FILTERS))
     def filter(self, request: Request) -> Response:
         body = read_object(http_request(request))
         dataset = _readable(request, body)
@@ -111,7 +105,7 @@ class WebDocumentViewSet(WebViewSet):
         filtered = rows.values_list("suffix", "state", "meta_fields").iterator(chunk_size=1000)
         return web_success(wire.filters_to_wire(filtered))
 
-    @extend_schema(summary="Show documents", request=_body("doc_ids", doc_ids=_IDS))
+    @extend_schema(summary="Show documents", request=json_body("doc_ids", doc_ids=TEXTS))
     def infos(self, request: Request) -> Response:
         body = read_object(http_request(request))
         if "doc_ids" not in body:
@@ -124,7 +118,7 @@ class WebDocumentViewSet(WebViewSet):
 
     @extend_schema(
         summary="Start or cancel parsing",
-        request=_body("doc_ids", "run", doc_ids=_IDS, run=_RUN, delete={"type": "boolean"}),
+        request=json_body("doc_ids", "run", doc_ids=TEXTS, run=_RUN, delete={"type": "boolean"}),
     )
     def run(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_ids", "run"))
@@ -136,7 +130,7 @@ class WebDocumentViewSet(WebViewSet):
             services.start_parsing(principal=caller(request), ids=ids, anew=anew, as_dataset=as_dataset)
         return web_success(data=True)
 
-    @extend_schema(summary="Delete documents", request=_body("doc_id", doc_id={"oneOf": [_TEXT, _IDS]}))
+    @extend_schema(summary="Delete documents", request=json_body("doc_id", doc_id={"oneOf": [TEXT, TEXTS]}))
     def remove(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_id",))
         services.delete_documents(principal=caller(request), ids=schemas.ids_of(body["doc_id"], "doc_id"))
@@ -144,7 +138,7 @@ class WebDocumentViewSet(WebViewSet):
 
     @extend_schema(
         summary="Switch documents on or off for retrieval",
-        request=_body("doc_ids", "status", doc_ids=_IDS, status=_STATUS),
+        request=json_body("doc_ids", "status", doc_ids=TEXTS, status=_STATUS),
     )
     def change_status(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_ids", "status"))
@@ -157,7 +151,7 @@ class WebDocumentViewSet(WebViewSet):
             raise PartlyRefused("Partial failure", data=outcome)
         return web_success(outcome)
 
-    @extend_schema(summary="Rename a document", request=_body("doc_id", "name", doc_id=_TEXT, name=_TEXT))
+    @extend_schema(summary="Rename a document", request=json_body("doc_id", "name", doc_id=TEXT, name=TEXT))
     def rename(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_id", "name"))
         services.rename_document(document=_editable(request, body["doc_id"]), name=body["name"])
@@ -165,7 +159,7 @@ class WebDocumentViewSet(WebViewSet):
 
     @extend_schema(
         summary="Replace a document's metadata",
-        request=_body("doc_id", "meta", doc_id=_TEXT, meta=_TEXT | {"description": "JSON text."}),
+        request=json_body("doc_id", "meta", doc_id=TEXT, meta=TEXT | {"description": "JSON text."}),
     )
     def set_meta(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_id", "meta"))
@@ -176,7 +170,7 @@ class WebDocumentViewSet(WebViewSet):
 
     @extend_schema(
         summary="Describe the metadata of a document",
-        request=_body("doc_id", "metadata", doc_id=_TEXT, metadata={"type": "object"}),
+        request=json_body("doc_id", "metadata", doc_id=TEXT, metadata={"type": "object"}),
     )
     def describe_metadata(self, request: Request) -> Response:
         body = read_required(http_request(request), ("doc_id", "metadata"))
