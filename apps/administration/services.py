@@ -10,7 +10,7 @@ from django.db import transaction
 from apps.accounts import audit
 from apps.accounts.errors import UnknownAddress, WrongCredentials
 from apps.accounts.models import Tenant, User
-from apps.accounts.services.accounts import readable_password
+from apps.accounts.services.accounts import readable_password, store_password
 from apps.accounts.services.sessions import StartedSession, authenticate, note_refused_login, start_session
 from apps.administration.errors import FAILED, AdminError, NotAdministrator, UserNotFound
 from apps.core.errors import RagflowError
@@ -61,7 +61,7 @@ def require_administrator(user: User) -> None:
 
 
 def set_password(*, user: User, field: object, keep_login: bool) -> bool:
-    """Set a password as clients send it, and return whether it differs. Logins end, unless one is to be kept.
+    """Set a password as clients send it, and return whether it differs. The user's login ends, unless it is kept.
 
     Raises BadValue.
     """
@@ -69,11 +69,7 @@ def set_password(*, user: User, field: object, keep_login: bool) -> bool:
     if user.check_encoded_password(text):
         return False
     user.set_encoded_password(text)
-    if not keep_login:
-        user.session_digest = None
-    with transaction.atomic():
-        user.save(update_fields=["password", "session_digest", "updated_at"])
-        _record("set password", user)
+    store_password(user=user, keep_login=keep_login)
     return True
 
 

@@ -25,7 +25,6 @@ _ADDRESS = re.compile(r"[\w.-]+@(?:[\w-]+\.)+[\w-]{2,}", re.ASCII)  # what stran
 _NICKNAME_LIMIT = 100
 
 
-@transaction.atomic
 def create_account(
     *,
     email: str,
@@ -148,13 +147,26 @@ def require_password(*, user: User, current: object) -> None:
             raise WrongCredentials("Password error!")
 
 
-@transaction.atomic
 def set_password(*, user: User, new: object, keep_login: bool) -> None:
-    """Give a person a new password, as clients send it. Every other way in is closed then.
+    """Give a person who has shown the current password a new one, as clients send it.
 
-    Raises BadValue for what cannot be read.
+    Raises BadValue for what cannot be read, WrongCredentials if the password has changed since the user was read.
     """
+    shown = user.password
     user.set_encoded_password(readable_password("new_password", new))
+    with transaction.atomic():
+        if not User.objects.select_for_update().filter(pk=user.pk, password=shown).exists():
+            raise WrongCredentials("Password error!")
+        store_password(user=user, keep_login=keep_login)
+
+
+@transaction.atomic
+def store_password(*, user: User, keep_login: bool = False) -> None:
+    """Write the password that a user was given, and nothing else of the row.
+
+    The login under the old password ends, unless it is kept: whoever makes the change uses it. Django ends those of
+    browsers; API tokens go on.
+    """
     written = ["password", "updated_at"]
     if not keep_login:
         user.session_digest = None

@@ -28,11 +28,12 @@ class ProfileViewSet(WebViewSet):
     def setting(self, request: Request) -> Response:
         body = read_object(http_request(request))
         user = selectors.user_of(caller(request))
+        is_login = caller(request).token_id is None and "Authorization" in request.headers  # and no browser's session
         if current := body.get("password"):
             require_password(user=user, current=current)
         changes = schemas.profile_changes(body)
         if current and (new := body.get("new_password")):
-            set_password(user=user, new=new, keep_login=caller(request).token_id is None)
+            set_password(user=user, new=new, keep_login=is_login)
         update_profile(user=user, changes=changes)
         return web_success(data=True)
 

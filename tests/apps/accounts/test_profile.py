@@ -62,6 +62,12 @@ class TestSetting:
         assert self.change(bearer, password=encrypted(PASSWORD), new_password=encrypted("new one"))["data"] is True
         assert ada.call("GET", "/v1/user/info")["status"] == 401
 
+    def test_a_new_password_set_in_a_browser_ends_the_login(self, ada: Web):
+        browser = Web()
+        browser.force_login(ada.user)
+        assert self.change(browser, password=encrypted(PASSWORD), new_password=encrypted("new one"))["data"] is True
+        assert ada.call("GET", "/v1/user/info")["status"] == 401
+
     def test_the_current_password_must_be_right(self, ada: Web, profile: str):
         before = User.objects.values().get()
         answer = self.change(ada, password=encrypted("wrong"), new_password=encrypted("new"), nickname="Eve")

@@ -11,7 +11,7 @@ from django.apps import apps
 
 from apps.accounts.errors import WrongCredentials
 from apps.accounts.models import AuditEntry, LangfuseKeys, Membership, Tenant, TenantModel, User
-from apps.accounts.services import sessions
+from apps.accounts.services import accounts, sessions
 from apps.accounts.services.sessions import log_in as log_in_by_password
 from apps.accounts.services.tokens import create_share_token
 from apps.core.crypto import encrypt
@@ -168,6 +168,20 @@ def test_a_password_that_is_being_checked_while_the_account_changes_hands(
     with patch.object(sessions, "start_session", late), pytest.raises(WrongCredentials):
         log_in_by_password(email=EMAIL, password=encrypted(PASSWORD), address="127.0.0.1")
     assert Web(told["auth"]).call("GET", "/v1/user/info")["code"] == 0
+
+
+def test_a_password_that_is_being_changed_while_the_account_changes_hands(
+    squatter: Web, anonymous: Web, provider: IdentityProvider, use: Any
+):
+    def late(**given: Any) -> None:
+        log_in(anonymous, provider)
+        store(**given)
+
+    store = accounts.set_password
+    body = {"password": encrypted(PASSWORD), "new_password": encrypted("mine for good")}
+    with patch("apps.accounts.views.profile.set_password", late):
+        assert squatter.call("POST", "/v1/user/setting", body)["code"] == 109
+    assert not User.objects.get(email=EMAIL).has_usable_password()
 
 
 def test_accounts_from_before_the_rule(squatter: Web, ada: Web):

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import APIToken, AuditEntry, Membership, Tenant, User
 from apps.accounts.services import create_token
+from apps.accounts.services.sessions import start_session
 from apps.administration import services
 from apps.administration.errors import AdminError
 from apps.chats.models import Assistant
@@ -123,6 +124,13 @@ class TestChange:
     def test_ones_own_password_keeps_the_login(self, ask):
         assert ask("PUT", "users/root@example.org/password", {"new_password": encrypted("other")})["code"] == 0
         assert ask("GET", "version")["code"] == 0
+
+    def test_a_password_does_not_bring_an_ended_login_back(self, ada: Web):
+        """The administrator has logged in again since the request began."""
+        seen = User.objects.get(email="ada@example.org")
+        newer = start_session(user=User.objects.get(pk=seen.pk))
+        assert services.set_password(user=seen, field=encrypted("other"), keep_login=True)
+        assert Web(newer.token).call("GET", "/v1/user/info")["code"] == 0
 
     def test_password_refusals(self, ask, ada: Web, profile: str):
         path = "users/{}/password"
