@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from apps.administration.views.own_password import change_own_password
 from ragflow import metrics, openapi, pages, streaming, system
 
 handler400 = "apps.core.http.handler400"
@@ -27,6 +28,7 @@ urlpatterns = [
     path("v1/system/config", system.ConfigViewSet.as_view({"get": "config"})),
     *openapi.urlpatterns,
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/password_change/", change_own_password),  # in place of the page that Django has there
     path("admin/", admin.site.urls),
     path("metrics", metrics.show),
     path("static/<path:path>", pages.static_file),

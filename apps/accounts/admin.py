@@ -49,9 +49,20 @@ MOST_CHECKED = 5  # models in one request of the browser: each may take a while
 
 
 class Audited(admin.ModelAdmin):
-    """What people change in these pages is in the audit log, too."""
+    """Rows that have `updated_at`. What people change of them in these pages is in the audit log, too."""
 
     audited_as = ""  # as services call it; empty: by the model's name
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
+        """Of a row that exists, write what was edited: the rest may have changed since it was read."""
+        if change:
+            obj.save(update_fields=[*self.edited_columns(obj, form), "updated_at"])
+        else:
+            super().save_model(request, obj, form, change)
+
+    def edited_columns(self, obj: Any, form: forms.ModelForm) -> list[str]:
+        columns = {field.name for field in obj._meta.concrete_fields}  # noqa: SLF001
+        return [name for name in form.changed_data if name in columns]
 
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
         self._record("create", obj)
@@ -137,6 +148,10 @@ class TenantModelAdmin(Audited):
     def get_fields(self, request: HttpRequest, obj: TenantModel | None = None) -> tuple[str, ...]:
         chosen = (*ModelForm.Meta.fields[:5], "api_key", *ModelForm.Meta.fields[5:])
         return chosen if obj is None else (*chosen, *self.readonly_fields)
+
+    def edited_columns(self, obj: TenantModel, form: forms.ModelForm) -> list[str]:
+        edited = super().edited_columns(obj, form)
+        return [*edited, "encrypted_key"] if "api_key" in form.changed_data else edited
 
     @admin.action(
         description=f"Ask the selected models (at most {MOST_CHECKED}) whether they answer", permissions=["change"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -22,6 +21,7 @@ from apps.accounts.models import Membership, Tenant, User
 from apps.accounts.services import create_tenant_for
 from apps.accounts.services.sessions import end_session
 from apps.administration import selectors
+from apps.administration.forms import PasswordForm
 from apps.administration.services import delete_user, is_last_administrator, reembed, retry_failed
 from apps.core.admin import (
     ChosenFilter,
@@ -64,6 +64,7 @@ class ChangeUserForm(UserChangeForm):
 class UserAdmin(Audited, DjangoUserAdmin):
     form = ChangeUserForm
     add_form = CreateUserForm
+    change_password_form = PasswordForm
     list_display = ("email", "nickname", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
     list_filter = ("is_active", "is_email_proven", "is_staff", "is_superuser")
     search_fields = ("email", "nickname", "=id")
@@ -91,6 +92,10 @@ class UserAdmin(Audited, DjangoUserAdmin):
         if not change:
             create_tenant_for(user=obj)
 
+    def edited_columns(self, obj: User, form: forms.ModelForm) -> list[str]:
+        edited = super().edited_columns(obj, form)
+        return edited if obj.is_active else [*edited, "session_digest"]
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Rights are given by superusers alone, and nobody changes his own: one superuser is always left."""
         fixed: tuple[str, ...] = ()
@@ -99,13 +104,6 @@ class UserAdmin(Audited, DjangoUserAdmin):
         elif not _is_superuser(request):
             fixed = RIGHTS
         return (*self.readonly_fields, *fixed)
-
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
-        """A new password ends the login under the old one."""
-        answer: HttpResponse = super().user_change_password(request, id, form_url)
-        if answer.status_code == HTTPStatus.FOUND:
-            end_session(user=User.objects.get(pk=id))
-        return answer
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         above = obj is not None and obj.is_superuser and not _is_superuser(request)
@@ -324,10 +322,6 @@ class DatasetAdmin(Audited):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a dataset belongs to the tenant whose client creates it
-
-    def save_model(self, request: HttpRequest, obj: KnowledgeBase, form: forms.ModelForm, change: bool) -> None:
-        """Write what was edited and nothing else: workers change counters, model and vector space meanwhile."""
-        obj.save(update_fields=[*form.changed_data, "updated_at"])
 
     @admin.action(description="Parse the failed documents of the selected datasets again", permissions=["change"])
     def retry(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> HttpResponse | None:

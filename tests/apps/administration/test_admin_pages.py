@@ -7,19 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.admin import ModelAdmin
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from apps.accounts import services
+from apps.accounts import services, throttles
 from apps.accounts.models import APIToken, AuditEntry, Membership, ShareToken, Tenant, TenantModel, User
 from apps.accounts.services.tokens import create_share_token
 from apps.administration import selectors
 from apps.administration.admin import ChangeUserForm
 from apps.chats.models import Assistant, SearchApp, Session
-from apps.core.crypto import encrypt
+from apps.core.crypto import decrypt, encrypt
 from apps.datasets.models import KnowledgeBase
 from apps.documents.models import Document, File, IngestTask, Reembedding
 from tests.apps.conftest import API
@@ -37,6 +38,18 @@ NO_MEMBERS = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
 def path_of(model: type, page: str = "changelist", *ids: str) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=ids)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """Have something done between the moment at which a page reads its row and the one at which it writes it."""
+    read = ModelAdmin.get_object
+
+    def read_and_act(*args: Any, **kwargs: Any) -> Any:
+        found = read(*args, **kwargs)
+        act()
+        return found
+
+    monkeypatch.setattr(ModelAdmin, "get_object", read_and_act)
 
 
 class Browser(Client):
@@ -455,6 +468,33 @@ class TestLimitedOperators:
         assert user.check_password(password)
         assert not user.is_active
 
+    def test_ones_own_new_password_ends_the_login_and_is_recorded(self, browser):
+        path, new = reverse("admin:password_change"), "other horse battery"
+        form = {"old_password": "correct horse battery", "new_password1": new, "new_password2": new}
+        User.objects.update(session_digest="a login")
+        assert "Password change" in browser.text(path)
+        assert browser.post(path, form).status_code == 302
+        browser.user.refresh_from_db()
+        assert browser.user.check_password(new)
+        assert browser.user.session_digest is None
+        assert AuditEntry.objects.filter(
+            action="set password", object_id=browser.user.pk, actor_name="root@example.org"
+        )
+        assert browser.get(path_of(User)).status_code == 200  # the browser's own session goes on
+
+    def test_nobody_guesses_the_password_of_an_open_browser(self, browser):
+        path, new = reverse("admin:password_change"), "other horse battery"
+        form = {"old_password": "wrong", "new_password1": new, "new_password2": new}
+        for _ in range(throttles.PASSWORD_OF_LOGIN.count):
+            assert "entered incorrectly" in browser.post(path, form).content.decode()
+        right = browser.post(path, form | {"old_password": "correct horse battery"})
+        assert right.status_code == 200
+        assert "Too many" in right.content.decode()
+
+    def test_only_operators_change_a_password_there(self, db):
+        browser = Browser(services.create_account(email="ada@example.org", password="correct horse battery"))
+        assert browser.get(reverse("admin:password_change")).status_code == 302
+
     def test_superusers_are_out_of_reach(self, staff, browser):
         operator = staff("view_user", "change_user", "delete_user")
         page = path_of(User, "change", browser.user.pk)
@@ -465,3 +505,46 @@ class TestLimitedOperators:
         browser.user.refresh_from_db()
         assert browser.user.email == "root@example.org"
         assert browser.user.check_password("correct horse battery")
+
+
+class TestWhatHappensMeanwhile:
+    """A page writes what was edited on it. The rest of the row may have changed since it was read."""
+
+    def test_a_token_that_is_revoked_stays_revoked(self, browser, tenant, monkeypatch):
+        token = services.create_token(tenant=tenant).token
+        meanwhile(monkeypatch, lambda: services.revoke_token(token=token))
+        form = {"tenant": tenant.pk, "name": "renamed", "scopes": ["read"]}
+        assert browser.post(path_of(APIToken, "change", token.pk), form).status_code == 302
+        token.refresh_from_db()
+        assert (token.name, token.scopes) == ("renamed", ["read"])
+        assert token.revoked_at is not None
+
+    @pytest.mark.parametrize("page", ["change", "password"])
+    def test_a_user_keeps_what_others_change(self, browser, tenant, monkeypatch, page):
+        user = User.objects.get(pk=tenant.pk)
+        meanwhile(monkeypatch, lambda: User.objects.filter(pk=user.pk).update(nickname="Meanwhile"))
+        password = {"usable_password": "true", "password1": "other horse battery", "password2": "other horse battery"}
+        path, form = {
+            "change": (path_of(User, "change", user.pk), {"email": "new@example.org", "nickname": user.nickname}),
+            "password": (reverse("admin:auth_user_password_change", args=[user.pk]), password),
+        }[page]
+        assert browser.post(path, form).status_code == 302
+        assert User.objects.get(pk=user.pk).nickname == "Meanwhile"
+
+    def test_tokens_that_a_model_takes_are_counted(self, browser, tenant, monkeypatch):
+        row = TenantModel.objects.create(
+            tenant=tenant, provider="OpenAI", name="gpt-4o", type="chat", encrypted_key=encrypt("old")
+        )
+        meanwhile(monkeypatch, lambda: TenantModel.objects.update(used_tokens=7))
+        form = {
+            "tenant": tenant.pk,
+            "provider": "OpenAI",
+            "name": "gpt-4o",
+            "type": "chat",
+            "max_tokens": "8192",
+            "is_enabled": "on",
+            "api_key": "new",
+        }
+        assert browser.post(path_of(TenantModel, "change", row.pk), form).status_code == 302
+        row.refresh_from_db()
+        assert (row.used_tokens, decrypt(row.encrypted_key)) == (7, "new")
