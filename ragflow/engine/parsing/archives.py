@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import mmap
+import re
 import sys
 import zipfile
 import zlib
@@ -17,18 +18,20 @@ from ragflow.engine.errors import EncryptedFile, LimitExceeded, MalformedFile
 from ragflow.engine.parsing.signatures import OLE, ZIP, mismatch
 from ragflow.engine.parsing.source import MIB, Source
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError, RuntimeError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError)
 MAX_MEMBERS = 20_000
 RATIO_FROM = 8 * MIB  # below this, expansion does no harm at any ratio
 STEP = 256 * 1024
 ENTITY = tuple("<!ENTITY".encode(code) for code in ("ascii", "utf-16-le", "utf-16-be"))
 TREES = (".xml", ".rels", ".opf", ".xhtml", ".html", ".htm")
+MARKUP = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<")  # how it begins, in any Unicode encoding
 
 
 def check_archive(source: Source, *, expected: str, prefix: str, trees: bool = True) -> None:
     """Raise unless the file is a sound archive within the limits that holds a member named `prefix...`.
 
-    `expected` names the format in messages. With `trees`, each markup member must also fit into memory as a tree.
+    `expected` names the format in messages. With `trees`, each member that is markup must also fit into memory as a
+    tree: libraries look for their parts by what the archive says of them, whatever their names end with.
     """
     if not source.head(4).startswith(ZIP):
         raise _not_an_archive(source, expected)
@@ -80,22 +83,30 @@ def _check_content(
 ) -> None:
     total = 0
     for member in members:
-        markup = member.filename.lower().endswith(TREES)
-        size = 0
-        tail = b""
-        for data in _unpacked(archive, member):
-            size += len(data)
-            _check_size(source, total + size)
-            if markup and any(mark in tail + data for mark in ENTITY):
-                raise MalformedFile(f"{source.name} declares XML entities in {member.filename}; these are not allowed.")
-            tail = data[-16:]
-        if trees and markup and size > source.limits.max_tree_bytes:
-            raise LimitExceeded(
-                f"{source.name} has a part of {size / MIB:.0f} MiB ({member.filename});"
-                f" up to {source.limits.max_tree_bytes / MIB:.0f} MiB can be read. Split the file."
-            )
-        total += size
+        total += _check_member(source, archive, member, total, trees=trees)
         source.check_time()
+
+
+def _check_member(
+    source: Source, archive: zipfile.ZipFile, member: zipfile.ZipInfo, before: int, *, trees: bool
+) -> int:
+    """Unpack a member once and return its size; `before` is that of the members before it."""
+    is_named_markup = is_markup = member.filename.lower().endswith(TREES)
+    size, tail = 0, b""
+    for data in _unpacked(archive, member):
+        is_markup = is_markup or (size == 0 and MARKUP.match(data) is not None)
+        size += len(data)
+        _check_size(source, before + size)
+        window = tail + data
+        if is_named_markup and any(mark in window for mark in ENTITY):
+            raise MalformedFile(f"{source.name} declares XML entities in {member.filename}; these are not allowed.")
+        tail = data[-16:]
+    if trees and is_markup and size > source.limits.max_tree_bytes:
+        raise LimitExceeded(
+            f"{source.name} has a part of {size / MIB:.0f} MiB ({member.filename});"
+            f" up to {source.limits.max_tree_bytes / MIB:.0f} MiB can be read. Split the file."
+        )
+    return size
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterable[bytes]:

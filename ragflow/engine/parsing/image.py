@@ -29,7 +29,7 @@ def read(source: Source) -> Iterator[Block | Notice]:
         raise mismatch(source, "a picture that can be opened") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(source) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError) as error:
         raise MalformedFile(f"{source.name} is a damaged picture and cannot be read.") from error
 
 

@@ -115,6 +115,14 @@ def test_protected_books(read):
     assert read("a.epub", samples.epub(**{"META-INF/encryption.xml": xml.format("OEBPS/font.otf")}))[0]
 
 
+def test_pages_of_a_book_that_are_too_large_whatever_they_are_called(read):
+    package = '<package><manifest><item id="a" href="page"/></manifest><spine><itemref idref="a"/></spine></package>'
+    book = {"OEBPS/book.opf": package, "OEBPS/page": "text " * 100_000}
+    assert read("a.epub", samples.epub(**book))[0]
+    with pytest.raises(LimitExceeded, match="OEBPS/page"):
+        read("a.epub", samples.epub(**book), limits=Limits(max_tree_bytes=400_000))
+
+
 def test_books_with_missing_parts(read):
     with pytest.raises(MalformedFile, match="table of parts"):
         read("a.epub", samples.epub(**{"META-INF/container.xml": "<container/>"}))

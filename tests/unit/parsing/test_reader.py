@@ -1,5 +1,6 @@
 """What holds for every format: dispatch by name, bad input as typed errors, limits, laziness."""
 
+import errno
 import io
 import random
 import subprocess
@@ -108,6 +109,30 @@ def test_text_above_the_character_limit(read, name):
 def test_markup_too_large_for_a_tree(read, name):
     with pytest.raises(LimitExceeded, match="Split"):
         read(name, FILES[name], limits=Limits(max_tree_bytes=50))
+
+
+@pytest.mark.parametrize("name", ["report.docx", "slides.pptx", "novel.epub"])
+@pytest.mark.parametrize("start", ["<a>", "\ufeff \n<a>"])
+def test_markup_under_another_name_too_large_for_a_tree(read, name, start):
+    large = f"{start}{'text ' * 200_000}</a>"
+    for content in (large.encode(), large.encode("utf-16-le")):
+        with pytest.raises(LimitExceeded, match=r"data\.bin"):
+            read(name, samples.rezipped(FILES[name], {"data.bin": content}), limits=Limits(max_tree_bytes=500_000))
+
+
+def test_parts_that_are_no_markup_may_be_large(read):
+    picture = samples.rezipped(FILES["report.docx"], {"word/media/image9.png": b"\x89PNG" + bytes(1_000_000)})
+    assert read("report.docx", picture, limits=Limits(max_tree_bytes=500_000))[0]
+
+
+@pytest.mark.parametrize("name", ["report.docx", "novel.epub", "book.xlsx"])
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_file(read, name, monkeypatch):
+    def fail(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        read(name, FILES[name])
 
 
 def test_the_time_limit_counts_reading_and_not_what_the_caller_does(tmp_path, monkeypatch):
