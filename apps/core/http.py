@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,9 +26,7 @@ def canonical_path(path: str) -> str:
     path thus names the shorter route). Pages for people keep their trailing slashes.
     """
     path = _SLASHES.sub("/", path)
-    if path.startswith(API_PREFIXES) and len(path) > 1:
-        return path.rstrip("/")
-    return path
+    return path.rstrip("/") if path.startswith(API_PREFIXES) else path
 
 
 def dumps(content: Any) -> bytes:
@@ -102,7 +101,5 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
     return json_response(answer.body, answer.status)
 
 
-def handler500(request: HttpRequest) -> HttpResponse:
-    import sys
-
+def handler500(_request: HttpRequest) -> HttpResponse:
     return error_response(sys.exc_info()[1] or RuntimeError("unknown failure"))

@@ -25,6 +25,7 @@ from apps.core.errors import MalformedBody, TooLarge
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _OPTION = re.compile(r""";\s*([\w-]+\*?)\s*=\s*("[^\\"]*"|"(?:\\.|[^\\"])*"|"[^"]*"|[^;"]*)""", re.DOTALL)
 _LONGEST_HEADER = 64 * 1024
+MOST_PARTS = 100_000
 
 
 class ReceivedFile(File):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -76,7 +77,7 @@ def accept_files(request: HttpRequest) -> None:
     """Make `request.FILES` hold ReceivedFiles, in the order and with the names that were sent.
 
     To be called before anything reads `request.POST` or `request.FILES`; those then raise MalformedBody for a form
-    that cannot be read, and TooLarge for a file beyond MAX_UPLOAD_BYTES.
+    that cannot be read, and TooLarge for a file beyond MAX_UPLOAD_BYTES or a form of more than MOST_PARTS parts.
     """
     request.parse_file_upload = partial(_parse_form, request.encoding)  # type: ignore[assignment]
 
@@ -139,6 +140,7 @@ class _Form:
         self.files: MultiValueDict[str, ReceivedFile] = MultiValueDict()
         self._encoding = encoding
         self._spool: IO[bytes] | None = None
+        self._parts = 0
         self._field_bytes = 0
         self._part: MultipartSegment | None = None
         self._file_name: str | None = None
@@ -164,6 +166,9 @@ class _Form:
             self._spool.close()
 
     def _begin(self, part: MultipartSegment) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:  # each is remembered, however little is in it
+            raise TooLarge(f"The form has more than the {MOST_PARTS} parts that this server accepts.")
         self._part = part
         self._file_name = _file_name(part)
         self._text.clear()

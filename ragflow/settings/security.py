@@ -137,7 +137,7 @@ METRICS_TOKEN = _security.text(
     help="Bearer token that reads /metrics. Empty: only programs of this machine read them, and not through a proxy.",
 )
 
-# Uploads are streamed to disk and limited by size, not by how many files or fields a form has.
+# Uploads are streamed to disk and limited by size; how many parts a form may have is in apps.core.uploads.
 MAX_UPLOAD_BYTES = _security.integer(
     "RAGFLOW_MAX_UPLOAD_BYTES",
     1024**3,

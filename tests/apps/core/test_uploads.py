@@ -11,6 +11,7 @@ import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
 
+from apps.core import uploads
 from apps.core.errors import MalformedBody, TooLarge
 from apps.core.uploads import accept_files
 from tests.apps.conftest import BOUNDARY, form
@@ -118,6 +119,16 @@ def test_a_file_beyond_the_limit_is_refused(settings):
         assert request.FILES["file"].size == 1000
     with pytest.raises(TooLarge, match=r"large\.txt is larger than the 1000 bytes"):
         _ = post(form(("file", "large.txt", b"x" * 1001))).FILES
+
+
+@pytest.mark.parametrize("name", ["a.txt", None])
+def test_parts_are_limited_however_small(monkeypatch, name):
+    monkeypatch.setattr(uploads, "MOST_PARTS", 3)
+    parts = [("file", name, b"")] * 3
+    with closing(post(form(*parts))) as request:
+        assert len(request.FILES.getlist("file") or request.POST.getlist("file")) == 3
+    with pytest.raises(TooLarge, match="more than the 3 parts"):
+        _ = post(form(*parts, *parts[:1])).FILES
 
 
 def test_text_fields_are_limited_too(settings):
