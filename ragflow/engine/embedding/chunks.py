@@ -12,7 +12,7 @@ from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.types import Chunk, Matrix, Vector
 
 DEFAULT_NAME_WEIGHT = 0.1
-TABLE_TAG = re.compile(r"</?(?:table|caption|tr|th|td)\b[^>]*>", re.IGNORECASE)
+TABLE_TAG = re.compile(r"</?(?:table|caption|tr|th|td)\b[^<>]*>", re.IGNORECASE)
 
 
 class ChunkEmbedder:

@@ -90,8 +90,9 @@ def fit(messages: Sequence[Message], *, wanted: int, limit: int) -> tuple[Messag
     message is cut when it makes up more than 80 per cent of the two, else the question.
     """
     sizes = [count_tokens(message.content) for message in messages]
-    first = 1
-    while first < len(messages) - 1 and (sum(sizes[first:]) + sizes[0] > wanted or messages[first].role != "user"):
+    first, kept = 1, sum(sizes)
+    while first < len(messages) - 1 and (kept > wanted or messages[first].role != "user"):
+        kept -= sizes[first]
         first += 1
     system, question = messages[0], messages[-1]
     total = sizes[0] + sizes[-1]

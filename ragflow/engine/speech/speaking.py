@@ -12,7 +12,7 @@ from ragflow.engine.speech.base import TextToSpeech
 PIECE_LENGTH = 400  # characters that are spoken in one request; the first piece is one sentence
 LONGEST_EXCERPT = 500  # characters of an answer that go with it as audio
 
-_END = r"[。！？；…]+|[.!?;:]+(?=\s)|\n+"
+_END = r"[。！？；…]+|[.!?;:](?=\s)|\n+"  # of a row of Western stops the last one: each step of a search is short
 SENTENCE_END = re.compile(_END)
 SENTENCE = re.compile(rf".+?(?:{_END}|$)", re.DOTALL)
 CLAUSE = re.compile(rf".{{1,{PIECE_LENGTH - 1}}}(?:[,，、]|\s|$)|.{{1,{PIECE_LENGTH}}}", re.DOTALL)

@@ -133,6 +133,12 @@ def test_the_oldest_turns_go_first():
     assert [message.content[:11].strip() for message in kept] == ["Be brief.", "user 3 word", "assistant 3", "Why?"]
 
 
+def test_a_conversation_of_very_many_turns():
+    turns = [Message(role, "word") for _ in range(100_000) for role in ("user", "assistant")]
+    kept = fit([Message("system", "Be brief."), *turns, Message("user", "Why?")], wanted=20, limit=20)
+    assert [message.role for message in kept] == ["system", *["user", "assistant"] * 7, "user"]
+
+
 def test_a_system_text_much_larger_than_the_question_is_cut():
     system, question = fit([Message("system", "rule " * 1000), Message("user", "Why so?")], wanted=90, limit=100)
     assert question.content == "Why so?"

@@ -156,3 +156,8 @@ def test_pieces_hold_everything_and_are_never_too_long() -> None:
     assert max(map(len, pieces)) <= PIECE_LENGTH
     assert "".join("".join(pieces).split()) == "".join(text.split())
     assert list(spoken_pieces("... — !")) == []
+
+
+def test_very_many_stops_in_a_row_are_one_end() -> None:
+    assert list(spoken_pieces(f"So{'.' * 300} Yes?!? No")) == [f"So{'.' * 300}", "Yes?!? No"]
+    assert "".join(spoken_pieces("a" + "." * 500_000)) == "a" + "." * 500_000
