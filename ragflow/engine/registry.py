@@ -42,12 +42,16 @@ Model = TypeVar("Model")
 
 
 def must_be_public(url: str, private_hosts: frozenset[str]) -> bool:
-    """Tell whether a URL that a tenant named has to be a public one.
+    """Tell whether a URL that a tenant named has to be a public one; so it is of one that is no URL.
 
     `private_hosts` are the hosts that need not be: "host", "host:port", or "*" for any.
     """
-    parts = urlsplit(url)
-    return {parts.hostname, f"{parts.hostname}:{parts.port}", ANY_HOST}.isdisjoint(private_hosts)
+    try:
+        parts = urlsplit(url)
+        named = {parts.hostname, f"{parts.hostname}:{parts.port}", ANY_HOST}
+    except ValueError:  # of a port or an IPv6 address that is none
+        return True
+    return named.isdisjoint(private_hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,11 +344,9 @@ class Registry:
 
     def _describe_embedders(self) -> list[ModelStatus]:
         default, folder = self.default_embedding_name, self.model_folder
-        found = (
-            f"Its files are in {folder}."
-            if folder
-            else ("Its files are not on this machine; `manage.py fetch_model` gets them.")
-        )
+        found = "Its files are not on this machine; `manage.py fetch_model` gets them."
+        if folder:
+            found = f"Its files are in {folder}."
         statuses = [
             ModelStatus("embedding", MINILM, folder is not None, default == MINILM, found),
             ModelStatus("embedding", HASHING, True, default == HASHING, "Needs no files; finds words, not meaning."),

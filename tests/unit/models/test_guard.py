@@ -154,3 +154,10 @@ def test_the_operator_says_which_private_hosts_tenants_may_name(
     assert registry.reranker(target)._endpoint.guarded is expected
     assert registry.speech_to_text(target)._endpoint.guarded is expected
     assert registry.text_to_speech(target)._endpoint.guarded is expected
+
+
+@pytest.mark.parametrize("url", ["http://models.example.com:99999/v1", "http://[::1/v1"])
+def test_an_address_that_is_none_is_refused_with_a_sentence(url: str) -> None:
+    registry = Registry(ModelSettings(private_hosts=frozenset({"models.example.com"})))
+    with pytest.raises(ModelError, match="base URL of the model provider"):
+        registry.chat_model(RemoteModel("m@Ollama", "m", url, trusted=False))
