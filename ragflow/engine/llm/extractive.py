@@ -70,7 +70,7 @@ class ExtractiveModel:
         answer = await asyncio.to_thread(write_answer, question, passages)
         for piece in PIECE.findall(answer):
             yield TextDelta(piece)
-        yield estimate_usage(messages, answer)
+        yield await asyncio.to_thread(estimate_usage, messages, answer)
 
 
 @dataclass(frozen=True, slots=True)
