@@ -18,8 +18,9 @@ from apps.chats.encoders import error_text
 from apps.core.bodies import read_object
 from apps.core.errors import BadValue, DataError, TooLarge
 from apps.core.http import json_response
+from apps.core.limits import flowing, whole
 from apps.core.principal import Principal
-from apps.core.sse import frame, in_database, sse_response
+from apps.core.sse import frame, in_database
 from apps.core.uploads import accept_files
 from ragflow.engine.speech.base import Audio, SpeechToText, TextToSpeech
 from ragflow.engine.speech.speaking import speak, spoken_text
@@ -28,6 +29,7 @@ router = Router(tags=["speech"])
 
 SUFFIXES = (".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav", ".webm", ".wma")
 LARGEST_RECORDING = 100 * 1024**2  # bytes; it is sent from memory
+LONGEST_TEXT = 100_000  # characters to speak: some two hours
 
 
 @router.post("/api/v1/sequence2txt", summary="Write down a recording", openapi_extra=api_schema.TRANSCRIBE)
@@ -37,10 +39,8 @@ async def transcribe(request: HttpRequest) -> HttpResponseBase:
     model, audio, streams = await in_database(_open_recording, principal, request)
     pieces = model.transcribe(audio)
     if streams:
-        return await sse_response(_transcript_frames(pieces), on_error=_transcript_failure)
-    async with aclosing(pieces):
-        text = "".join([piece async for piece in pieces])
-    return json_response({"code": 0, "message": "success", "data": {"text": text}})
+        return await flowing(_transcript_frames(pieces), on_error=_transcript_failure)
+    return json_response({"code": 0, "message": "success", "data": {"text": await whole(_joined(pieces))}})
 
 
 def _open_recording(principal: Principal, request: HttpRequest) -> tuple[SpeechToText, Audio, bool]:
@@ -58,6 +58,11 @@ def _open_recording(principal: Principal, request: HttpRequest) -> tuple[SpeechT
     if (file.size or 0) > LARGEST_RECORDING:
         raise TooLarge(f"The recording is larger than the {LARGEST_RECORDING} bytes that this server passes on.")
     return model, Audio(name, file.read()), request.POST.get("stream", "").lower() == "true"
+
+
+async def _joined(pieces: AsyncGenerator[str, None]) -> str:
+    async with aclosing(pieces):
+        return "".join([piece async for piece in pieces])
 
 
 async def _transcript_frames(pieces: AsyncGenerator[str, None]) -> AsyncGenerator[bytes, None]:
@@ -91,6 +96,8 @@ def _open_text(principal: Principal, request: HttpRequest) -> tuple[TextToSpeech
     model = text_to_speech_for(_tenant(principal))
     if model is None:
         raise DataError("No default TTS model is set")
+    if len(text) > LONGEST_TEXT:
+        raise DataError(f"`text` has {len(text)} characters; at most {LONGEST_TEXT} are spoken at once.")
     if not spoken_text(text):
         raise DataError("`text` must hold something that can be spoken.")
     return model, text

@@ -98,6 +98,16 @@ def test_failures_are_told(send, provider, profile):
     assert error["text"].startswith("MODEL_ERROR - ")
 
 
+@pytest.mark.parametrize("stream", [b"true", b"false"])
+def test_a_transcript_has_a_deadline(send, provider, settings, stream):
+    settings.ANSWER_SECONDS, settings.WIRE_PROFILE = 1, "standard"
+    delta = json.dumps({"type": "transcript.text.delta", "delta": "Hel"})
+    provider.script(Reply(frames=[delta] * 1000, interval=0.02))
+    reply = send(recording(), ("stream", None, stream))
+    told = events(reply)[-1]["text"] if stream == b"true" else reply.json["message"]
+    assert told == "The answer took longer than 1 seconds."
+
+
 # -- speaking ------------------------------------------------------------------------------------------------------
 
 
@@ -114,6 +124,7 @@ def test_a_text_is_spoken_sentence_by_sentence(asgi, provider):
         ({}, "`text` is required"),
         ({"text": 5}, "`text` is required"),
         ({"text": " \n😀"}, "`text` must hold something"),
+        ({"text": "x" * 100_001}, "`text` has 100001 characters"),
     ],
 )
 def test_what_cannot_be_spoken(asgi, provider, settings, body, message):
