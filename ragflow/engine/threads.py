@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-MOST_THREADS = 32  # most of them wait: for a provider, or for their turn in the document store
+MOST_THREADS = 16  # they wait for providers, and for turns in the document store; each has a connection to it
 
 
 @cache
