@@ -76,6 +76,18 @@ class Section:
             raise ImproperlyConfigured(f"{_names(name, also)} must be at most {maximum}, not {value}.")
         return value
 
+    def listed(
+        self,
+        name: str,
+        default: str = "",
+        *,
+        shown_default: str | None = None,
+        help: str,  # noqa: A002
+    ) -> list[str]:
+        """Read what stands between commas, without the white space around it."""
+        raw = self.text(name, default, shown_default=shown_default, help=help)
+        return [part.strip() for part in raw.split(",") if part.strip()]
+
     def flag(self, name: str, default: bool, *, help: str, also: str = "") -> bool:  # noqa: A002
         raw = self.text(name, "1" if default else "0", help=help, also=also).lower()
         if raw in {"1", "true", "yes", "on", "open"}:

@@ -6,11 +6,14 @@ from ragflow.settings.security import IS_PERSONAL
 
 _servers = Section("External MCP servers")
 
-_private_hosts = _servers.text(
-    "RAGFLOW_PRIVATE_MCP_HOSTS",
-    ANY_HOST if IS_PERSONAL else "",
-    shown_default="",
-    help="Hosts (name or name:port, separated by commas; * for any) within private networks that tenants may name as "
-    "MCP servers. Default of a server that listens on this machine only, with registration closed and no proxy: *.",
+PRIVATE_MCP_HOSTS = frozenset(
+    host.lower()
+    for host in _servers.listed(
+        "RAGFLOW_PRIVATE_MCP_HOSTS",
+        ANY_HOST if IS_PERSONAL else "",
+        shown_default="",
+        help="Hosts (name or name:port, separated by commas; * for any) within private networks that tenants may name "
+        "as MCP servers. Default of a server that listens on this machine only, with registration closed and no proxy: "
+        "*.",
+    )
 )
-PRIVATE_MCP_HOSTS = frozenset(host.strip().lower() for host in _private_hosts.split(",") if host.strip())

@@ -10,9 +10,9 @@ from ragflow.settings.security import IS_PERSONAL
 _models = Section("Models")
 
 
-def _provider_urls(text: str) -> dict[str, str]:
+def _provider_urls(pairs: list[str]) -> dict[str, str]:
     urls: dict[str, str] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
+    for pair in pairs:
         name, separator, url = pair.partition("=")
         if not separator or not url.strip().startswith(("http://", "https://")):
             raise ImproperlyConfigured(
@@ -23,13 +23,13 @@ def _provider_urls(text: str) -> dict[str, str]:
 
 
 PROVIDER_URLS = _provider_urls(
-    _models.text(
+    _models.listed(
         "RAGFLOW_PROVIDER_URLS",
         help="Base URLs in place of the known ones of providers, such as those of a gateway or a mirror: "
         "ZHIPU-AI=https://models.example.com/v4,OpenAI=...",
     )
 )
-_private_hosts = _models.text(
+_private_hosts = _models.listed(
     "RAGFLOW_PRIVATE_MODEL_HOSTS",
     ANY_HOST if IS_PERSONAL else "",
     shown_default="",
@@ -75,6 +75,6 @@ MODELS = ModelSettings(
         "EMBEDDING_MODEL_DIR", help="Folder with config.json, tokenizer.json and model.safetensors of all-MiniLM-L6-v2."
     ),
     cache_folder=str(DATA_DIR / "models"),
-    private_hosts=frozenset(host.strip().lower() for host in _private_hosts.split(",") if host.strip()),
+    private_hosts=frozenset(map(str.lower, _private_hosts)),
     threads=_models.integer("RAGFLOW_EMBEDDING_THREADS", 1, minimum=1, help="CPU threads of one embedding call."),
 )

@@ -48,12 +48,12 @@ SECRET_KEY_FALLBACKS = _security.text(
 
 DEBUG = False
 
-ALLOWED_HOSTS = _security.text(
+ALLOWED_HOSTS = _security.listed(
     "RAGFLOW_ALLOWED_HOSTS",
     "127.0.0.1,localhost,[::1]" if HOST in {"127.0.0.1", "localhost", "::1"} else "*",
     shown_default="127.0.0.1,localhost,[::1]",
     help="Host names that requests may name, separated by commas. Default of a server that listens publicly: all (*).",
-).split(",")
+)
 
 DEFAULT_SUPERUSER_EMAIL = _security.text(
     "DEFAULT_SUPERUSER_EMAIL", "admin@ragflow.localhost", help="Address of the administrator that `up` makes."
@@ -106,21 +106,16 @@ SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
-CSRF_TRUSTED_ORIGINS = [
-    origin
-    for origin in _security.text(
-        "RAGFLOW_TRUSTED_ORIGINS", help="Origins (https://name) whose browser forms are trusted, separated by commas."
-    ).split(",")
-    if origin
-]
+CSRF_TRUSTED_ORIGINS = _security.listed(
+    "RAGFLOW_TRUSTED_ORIGINS", help="Origins (https://name) whose browser forms are trusted, separated by commas."
+)
 CORS_ORIGINS = frozenset(
-    origin.strip()
-    for origin in _security.text(
+    _security.listed(
         "RAGFLOW_CORS_ORIGINS",
         "*",
         help="Origins (https://name) whose pages may call the API from a browser, as embedded chats do, separated by "
         "commas. All: *.",
-    ).split(",")
+    )
 )
 X_FRAME_OPTIONS = "DENY"
 

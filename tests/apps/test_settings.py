@@ -67,6 +67,8 @@ def test_the_environment_of_a_reference_server(tmp_path: Path):
         "DEFAULT_SUPERUSER_PASSWORD",
         "DEFAULT_SUPERUSER_NICKNAME",
         "SECRET_KEY",
+        "ALLOWED_HOSTS",
+        "CSRF_TRUSTED_ORIGINS",
     )
     given = {
         "REGISTER_ENABLED": "1",
@@ -77,7 +79,10 @@ def test_the_environment_of_a_reference_server(tmp_path: Path):
         "DEFAULT_SUPERUSER_PASSWORD": "planted",
         "DEFAULT_SUPERUSER_NICKNAME": "Root",
         "RAGFLOW_SECRET_KEY": "x" * 40,
+        "RAGFLOW_ALLOWED_HOSTS": "one.example.org, two.example.org",
+        "RAGFLOW_TRUSTED_ORIGINS": "https://one.example.org,\n https://two.example.org,",
     }
+    hosts = ["one.example.org", "two.example.org"]
 
     base = {
         "PATH": os.environ["PATH"],
@@ -97,7 +102,9 @@ def test_the_environment_of_a_reference_server(tmp_path: Path):
         )
         return list(orjson.loads(done.stdout))
 
-    assert read(given) == [True, 1048576, True, 3, "root@example.org", "planted", "Root", "x" * 40]
+    read_values = read(given)
+    assert read_values[:-2] == [True, 1048576, True, 3, "root@example.org", "planted", "Root", "x" * 40]
+    assert read_values[-2:] == [hosts, [f"https://{host}" for host in hosts]]
     assert read({})[:4] == [False, 1024**3, False, 0]
 
 
