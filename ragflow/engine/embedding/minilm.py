@@ -215,7 +215,9 @@ def _check_weights(weights: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(min(length, 1 << 20))
     if weights.stat().st_size != WEIGHTS_SIZE or hashlib.sha256(header).hexdigest() != WEIGHTS_HEADER_SHA256:
-        raise ModelError(f"{weights} is not the published all-MiniLM-L6-v2; run `manage.py fetch_model`.")
+        raise ModelError(
+            f"{weights} is not the published all-MiniLM-L6-v2. Delete the folder and run `manage.py fetch_model`."
+        )
 
 
 def _open_session(folder: Path, threads: int) -> Any:

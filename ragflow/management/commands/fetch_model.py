@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,9 @@ class Command(BaseCommand):
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             unpacked = _unpack(_download(Path(scratch)), Path(scratch) / "model")
-            unpacked.rename(cache / CACHED_AS)
+            if (folder := cache / CACHED_AS).exists():  # without all of its files, or it would have been found
+                shutil.rmtree(folder)
+            unpacked.rename(folder)
         self.stdout.write(f"The embedding model is in {cache / CACHED_AS}. Restart the server and workers to use it.")
 
 
