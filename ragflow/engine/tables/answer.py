@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ragflow.engine.errors import SQLRefused
-from ragflow.engine.tables.columns import Column, Value
-from ragflow.engine.tables.query import DOCUMENT_ID, DOCUMENT_NAME, Query
+from ragflow.engine.tables.columns import DOCUMENT_ID, DOCUMENT_NAME, Column, Value
+from ragflow.engine.tables.query import Query
 from ragflow.engine.tables.sandbox import Result, Sandbox
 from ragflow.engine.types import Chunk, DocumentCount, Passage, Retrieval
 

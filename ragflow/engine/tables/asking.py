@@ -13,8 +13,9 @@ from ragflow.engine.errors import ModelError, SQLRefused
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import Completion, complete, estimate_usage
 from ragflow.engine.tables.answer import TableAnswer, answer_of, columns_text
+from ragflow.engine.tables.columns import DOCUMENT_ID, DOCUMENT_NAME
 from ragflow.engine.tables.lookup import look_up
-from ragflow.engine.tables.query import DOCUMENT_ID, DOCUMENT_NAME, TABLE, read_query
+from ragflow.engine.tables.query import TABLE, read_query
 from ragflow.engine.tables.sandbox import MOST_CELLS, Sandbox, Sheet, columns_of_all
 from ragflow.engine.types import Message, Usage
 

@@ -12,6 +12,9 @@ from enum import StrEnum
 
 Value = str | int | float | None
 
+DOCUMENT_ID, DOCUMENT_NAME, DATASET_ID = "doc_id", "docnm_kwd", "kb_id"
+"""Columns that say where a row is from, beside those of its sheet."""
+
 
 class Kind(StrEnum):
     """What a column holds; the value ends its id."""
@@ -36,8 +39,7 @@ class Column:
 
 
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d*)", re.ASCII)
-_REAL = re.compile(r"[+-]?(?:0|[1-9]\d*)?\.?\d+(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_LEADING_ZERO = re.compile(r"[+-]?0\d")
+_REAL = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _TIME = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[ T](\d{1,2}):(\d{2})(?::(\d{2}))?)?", re.ASCII)
 _FLAGS = {
     **dict.fromkeys(("yes", "true", "是", "✓", "✔", "☑", "✅", "√"), "yes"),
@@ -48,12 +50,12 @@ _LARGEST = 2**63 - 1
 
 
 def columns_of(votes: Mapping[str, Vote]) -> tuple[Column, ...]:
-    """Return the columns of these headers, in their order. No two have the same id."""
+    """Return the columns of these headers, in their order, each with an id that no other column of a table has."""
     columns: dict[str, Column] = {}
     for header, vote in votes.items():
         stem = re.sub(r"\W+", "_", _ASIDE.sub("", header).lower()).strip("_") or "column"
         number, id_ = 1, f"{stem}_{vote.kind}"
-        while id_ in columns:
+        while id_ in columns or id_ in {DOCUMENT_ID, DOCUMENT_NAME, DATASET_ID}:
             number += 1
             id_ = f"{stem}_{number}_{vote.kind}"
         columns[id_] = Column(id_, header.replace("_", " "), vote.kind)
@@ -83,7 +85,7 @@ def kind_of(text: str) -> Kind:
     """Return what a cell is. Numbers with leading zeros, such as post codes, are texts."""
     if _INTEGER.fullmatch(text) and len(text) <= 19 and abs(int(text)) <= _LARGEST:
         return Kind.INTEGER
-    if _REAL.fullmatch(text) and not _LEADING_ZERO.match(text):
+    if _REAL.fullmatch(text):
         return Kind.REAL
     if text.lower() in _FLAGS:
         return Kind.FLAG

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ragflow.engine.tables.answer import TableAnswer, answer_of
-from ragflow.engine.tables.columns import Column, Kind
-from ragflow.engine.tables.query import DOCUMENT_ID, ROW_COUNT, TABLE, read_query
+from ragflow.engine.tables.columns import DOCUMENT_ID, Column, Kind
+from ragflow.engine.tables.query import ROW_COUNT, TABLE, read_query
 from ragflow.engine.tables.sandbox import Sandbox, Sheet
 
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W_]+")

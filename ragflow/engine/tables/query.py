@@ -13,10 +13,9 @@ from itertools import pairwise
 from typing import Literal
 
 from ragflow.engine.errors import SQLRefused
-from ragflow.engine.tables.columns import Column, Kind
+from ragflow.engine.tables.columns import DATASET_ID, DOCUMENT_ID, DOCUMENT_NAME, Column, Kind
 
 TABLE = "spreadsheet"
-DOCUMENT_ID, DOCUMENT_NAME, DATASET_ID = "doc_id", "docnm_kwd", "kb_id"
 ROW_COUNT = "COUNT(*)"
 MATCHES = "matches_words"
 """The SQL function (cell, text) that compares texts by words."""

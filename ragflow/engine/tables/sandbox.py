@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Self
 
 from ragflow.engine.errors import SQLRefused
-from ragflow.engine.tables.columns import Column, Kind, Value
+from ragflow.engine.tables.columns import DATASET_ID, DOCUMENT_ID, DOCUMENT_NAME, Column, Kind, Value
 from ragflow.engine.tables.packing import PackedTable, rows_of
-from ragflow.engine.tables.query import DATASET_ID, DOCUMENT_ID, DOCUMENT_NAME, MATCHES, TABLE
+from ragflow.engine.tables.query import MATCHES, TABLE
 
 MOST_ROWS = 128
 MOST_CELLS = 2_000_000

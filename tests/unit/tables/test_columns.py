@@ -6,6 +6,7 @@ import pytest
 
 from ragflow.engine.tables.columns import Kind, value_of
 from ragflow.engine.tables.packing import TablePacker, rows_of
+from ragflow.engine.tables.sandbox import Sandbox
 
 from .conftest import sheet_of
 
@@ -31,6 +32,9 @@ def voted(*cells):
         (["", " "], Kind.TEXT),
         (["٣", "²"], Kind.TEXT),  # digits of other scripts
         (["1.", "."], Kind.TEXT),
+        (["0.5", "-0"], Kind.REAL),
+        (["00.5", "+01"], Kind.TEXT),
+        (["1" * 1_000_000 + "x"], Kind.TEXT),
     ],
 )
 def test_the_kind_of_a_column_is_that_of_most_cells(cells, kind):
@@ -61,6 +65,13 @@ def test_ids_are_names_for_sql_and_names_are_for_people():
         "unit_price_long", "unit_price_2_long", "unit_price_3_long", "产品_tks", "column_tks",
     ]  # fmt: skip
     assert columns[0].name == "Unit Price (EUR)"
+
+
+def test_no_column_has_the_id_of_one_that_says_where_rows_are_from():
+    sheet = sheet_of([["docnm", "a"], ["yes", "1"]])
+    assert [column.id for column in sheet.table.columns] == ["docnm_2_kwd", "a_long"]
+    with Sandbox([sheet]) as sandbox:
+        assert sandbox.run("SELECT docnm_kwd, docnm_2_kwd FROM spreadsheet").rows == (("sheet.xlsx", "yes"),)
 
 
 def test_rows_of_different_sheets_share_a_document():
