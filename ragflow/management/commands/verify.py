@@ -48,7 +48,7 @@ class Command(BaseCommand):
                 if self._shown is None or found <= self._shown:
                     self.stdout.write(f"        {finding.sentence}{f': {outcome}' if outcome else ''}")
         except Exception as error:  # noqa: BLE001 -- a store that does not answer is a finding like others
-            self.stdout.write(f"        It could not be checked: {error or type(error).__name__}")
+            self.stdout.write(f"        It could not be checked: {str(error) or type(error).__name__}")
             found, left = found + 1, left + 1
         mark = self.style.ERROR("WRONG") if left else self.style.SUCCESS("ok   ")
         number = f" ({found} found, {found - left} repaired)" if found else ""
@@ -63,7 +63,7 @@ class Command(BaseCommand):
         try:
             finding.repair()
         except Exception as error:  # noqa: BLE001 -- the others may still be repaired
-            return f"not repaired, {error or type(error).__name__}"
+            return f"not repaired, {str(error) or type(error).__name__}"
         return "repaired"
 
     def _advice(self) -> str:

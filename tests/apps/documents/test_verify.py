@@ -247,17 +247,21 @@ def test_files_that_are_not_the_systems_stay(installation: str, verify: Any) -> 
     assert default_storage.exists("notes.txt")
 
 
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(StoreError("The index does not answer."), "The index does not answer."), (OSError(), "OSError")],
+)
 def test_a_store_that_does_not_answer_is_told(
-    installation: str, verify: Any, monkeypatch: Any, store: DocStore
+    installation: str, verify: Any, monkeypatch: Any, store: DocStore, failure: Exception, told: str
 ) -> None:
     def away(_self: Any) -> Iterator[str]:
-        raise StoreError("The index does not answer.")
+        raise failure
 
     monkeypatch.setattr(type(store), "dataset_ids", away)
     forgotten_bytes(Document.objects.get(pk=installation))
     said, status = verify()
     assert status == 1
-    assert "It could not be checked: The index does not answer." in said
+    assert f"It could not be checked: {told}" in said
     assert "nothing refers to these bytes" in said, "the other checks are made all the same"
 
 
