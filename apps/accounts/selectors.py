@@ -42,9 +42,12 @@ def _token_being_replaced(hashed: str) -> APIToken | None:
 
 
 def share_token_by_secret(secret: str) -> ShareToken | None:
+    """Return the usable share token with this secret, whose owner is active and whose API token is usable, too."""
     tokens = ShareToken.objects.select_related("api_token").filter(digest=digest(secret))
     token = tokens.filter(_owner_is_active()).first()
-    return token if token is not None and token.is_usable else None
+    if token is None or not token.is_usable:
+        return None
+    return token if token.api_token is None or token.api_token.is_usable else None
 
 
 def _owner_is_active() -> models.Exists:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from apps.accounts import audit, selectors
@@ -146,7 +147,8 @@ def add_share_tokens(*, tokens: Collection[APIToken]) -> None:
     """Give each of these tokens that has no share token one."""
     for token in tokens:
         if not hasattr(token, "share_token"):
-            create_share_token(tenant=token.tenant, api_token=token, expires_at=token.expires_at)
+            with suppress(IntegrityError):  # another request gives it one at this moment
+                create_share_token(tenant=token.tenant, api_token=token, expires_at=token.expires_at)
 
 
 def rotate_token(*, principal: Principal, tenant: Tenant, name: str, overlap: timedelta) -> IssuedToken:

@@ -85,6 +85,13 @@ class TestGeneral:
         assert listed(ada)[0]["beta"] == row["beta"]
         assert selectors.share_token_by_secret(row["beta"]) is not None
 
+    def test_two_exact_lists_at_the_same_moment(self, ada: Web):
+        token = services.create_token(tenant=Tenant.objects.get()).token
+        seen = list(selectors.tokens_of(token.tenant))
+        create_share_token(tenant=token.tenant, api_token=token)
+        tokens.add_share_tokens(tokens=seen)
+        assert ShareToken.objects.count() == 1
+
     @pytest.mark.parametrize("named_by", ["token", "prefix", "id"])
     def test_deleting(self, ada: Web, profile: str, named_by: str):
         made, kept = new_token(ada), new_token(ada)
@@ -375,6 +382,13 @@ class TestShareTokens:
         with pytest.raises(ShareTokenInvalid) as caught:
             authentication.principal_of_share_header(header)
         assert caught.value.reference == 'Authorization is not valid!"'
+
+    def test_they_end_with_the_token_they_came_with(self, ada: Web):
+        """An operator may let a token end sooner than it was issued for."""
+        secret = new_token(ada)["beta"]
+        APIToken.objects.update(expires_at=timezone.now())
+        with pytest.raises(ShareTokenInvalid):
+            authentication.principal_of_share_header(f"Bearer {secret}")
 
     def test_revoked_ones_and_those_of_disabled_owners(self, ada: Web):
         issued = create_share_token(tenant=Tenant.objects.get())
