@@ -57,7 +57,7 @@ def change_role(*, principal: Principal, tenant_id: str, user_id: str, role: str
     """Give a member or an invited person another role. Raises NotYours and NotFound."""
     _require_administrator(principal, tenant_id)
     granted = _granted(principal, tenant_id, role)
-    membership = selectors.membership_of(tenant_id, user_id)
+    membership = _locked(tenant_id, user_id)
     if membership is None:
         raise NotFound("User not found.")
     _require_authority_over(principal, membership)
@@ -74,13 +74,19 @@ def remove(*, principal: Principal, tenant_id: str, user_id: str) -> None:
     """
     if principal.tenant_id != user_id:
         _require_administrator(principal, tenant_id)
-    membership = selectors.membership_of(tenant_id, user_id)
+    membership = _locked(tenant_id, user_id)
     if membership is None:
         return
     if principal.tenant_id != user_id or membership.role == Role.OWNER:
         _require_authority_over(principal, membership)
     _record("remove", membership, membership.user)
     membership.delete()
+
+
+def _locked(tenant_id: str, user_id: str) -> Membership | None:
+    """Return a membership that nobody else changes until the transaction ends, so that its role is as it is checked."""
+    found = selectors.membership_of(tenant_id, user_id)
+    return Membership.objects.select_for_update().filter(pk=found.pk).first() if found else None
 
 
 def _record(action: str, membership: Membership, user: User) -> None:

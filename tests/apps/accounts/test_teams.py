@@ -136,6 +136,36 @@ def test_the_owner_cannot_leave(ada: Web, profile: str):
     assert ada.call("GET", "/v1/user/tenant_info")["code"] == 0
 
 
+@pytest.mark.parametrize(("method", "body"), [("PUT", {"role": "viewer"}), ("DELETE", None)])
+def test_an_administrator_and_a_member_who_becomes_one_at_this_moment(ada: Web, bob: Web, new_person, method, body):
+    eve = new_person("eve@example.org", nickname="Eve")
+    join(ada, bob, "admin")
+    join(ada, eve, "editor")
+
+    def read_and_promote(*ids: str) -> Membership | None:
+        found = read(*ids)
+        Membership.objects.filter(pk=found.pk, user=eve.user).update(role="admin")
+        return found
+
+    read = selectors.membership_of
+    with patch.object(selectors, "membership_of", read_and_promote):
+        assert outcome(bob.call(method, team(ada, f"/{eve.user.pk}"), body)) == NOT_YOURS
+    # What was refused is rolled back, and here that is the promotion, too.
+    assert Membership.objects.get(tenant_id=ada.user.pk, user=eve.user).role == "editor"
+
+
+def test_a_role_for_somebody_who_leaves_at_this_moment(ada: Web, bob: Web):
+    def read_and_leave(*ids: str) -> Membership | None:
+        found = read(*ids)
+        Membership.objects.filter(pk=found.pk).delete()
+        return found
+
+    join(ada, bob, "editor")
+    read = selectors.membership_of
+    with patch.object(selectors, "membership_of", read_and_leave):
+        assert ada.call("PUT", team(ada, f"/{bob.user.pk}"), {"role": "viewer"})["message"] == "User not found."
+
+
 def test_agreeing_to_what_is_withdrawn_at_this_moment(ada: Web, bob: Web):
     ada.call("POST", team(ada), {"email": "bob@example.org"})
     seen = Membership.objects.get(is_pending=True)
