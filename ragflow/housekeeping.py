@@ -111,10 +111,12 @@ def _forget() -> None:
 
 
 def _guarded(act: Any, *arguments: object) -> None:
-    """Housekeeping outlives a database that is away; the worker's own loop reports and reconnects."""
+    """Housekeeping lives as long as its worker. When the database is away, the worker's own loop reconnects."""
     try:
         act(*arguments)
     except DatabaseError as error:
         log.warning("Housekeeping has to wait: %s", error)
+    except Exception:  # without its thread nothing would be swept, and the worker would be taken for dead
+        log.exception("Housekeeping failed; the next round tries again")
     finally:
         connections.close_all()

@@ -242,6 +242,29 @@ class TestHousekeeping:
 
         assert [worker.name for worker in Worker.objects.all()] == ["here/2"]
 
+    def test_it_goes_on_after_a_failure_of_any_kind(self, monkeypatch, caplog):
+        rounds = threading.Semaphore(0)
+
+        def fail(*_):
+            rounds.release()
+            raise RuntimeError("a store has errors of its own")
+
+        monkeypatch.setattr(housekeeping, "ROUND_SECONDS", 0.01)
+        monkeypatch.setattr(housekeeping, "_collect_garbage", lambda: None)
+        for name in ("say_alive", "_sweep", "_forget", "say_goodbye"):
+            monkeypatch.setattr(housekeeping, name, fail)
+        for name in ("report", "report_after_tasks"):
+            monkeypatch.setattr(housekeeping.worker_counts, name, lambda: None)
+        worker = SimpleNamespace(hostname="here", concurrency=2)
+        step = housekeeping.Housekeeping(worker)
+
+        step.start(worker)
+        try:
+            assert all(rounds.acquire(timeout=60) for _ in range(7))  # the third round has begun
+        finally:
+            step.stop(worker)
+        assert "Housekeeping failed" in caplog.text
+
     def test_it_goes_on_while_something_large_is_removed(self, monkeypatch):
         removing, over, rounds = threading.Event(), threading.Event(), threading.Semaphore(0)
 
