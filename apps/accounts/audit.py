@@ -100,7 +100,8 @@ def _actor() -> Actor:
 
 
 def _shown(text: str) -> str:
-    return text.replace("\0", "\ufffd")[:255]
+    """Return the text without what databases refuse, NUL and lone surrogates: neither keeps an entry from the log."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:255]
 
 
 def _log(entry: AuditEntry) -> None:

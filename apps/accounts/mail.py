@@ -27,7 +27,7 @@ def send(*, subject: str, text: str, to: str) -> None:
     try:
         sender, connection = (None, None) if _is_configured() else _connection()
         EmailMessage(subject, text, from_email=sender, to=[to], connection=connection).send()
-    except (SMTPException, OSError) as error:
+    except (SMTPException, OSError, UnicodeError) as error:  # UnicodeError: of a host name or a password
         log.warning("A mail could not be sent: %s", type(error).__name__)
         raise MailNotSent from None
 

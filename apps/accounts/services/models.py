@@ -14,7 +14,7 @@ from apps.accounts.model_checks import check
 from apps.accounts.model_schemas import ModelRef, ModelStatus, NewModel, ProviderKey
 from apps.accounts.models import Tenant, TenantModel
 from apps.core.crypto import encrypt
-from apps.core.errors import DataError
+from apps.core.errors import DataError, TooManyRequests
 from ragflow.engine.errors import ModelError
 
 CHECKED_BY_KEY = ("chat", "embedding", "rerank")
@@ -98,7 +98,7 @@ def problem_with(*, row: TenantModel) -> str:
     """Ask a configured model once. Return what is wrong, or empty text."""
     try:
         check(row.type, remote_model(row))
-    except ModelError as error:
+    except (ModelError, TooManyRequests) as error:
         return str(error)
     return ""
 

@@ -191,7 +191,7 @@ def _hashed(kind: str, email: str, secret: str) -> str:
 
 
 def _key(email: str) -> str:
-    return email.strip().lower()
+    return email.strip().lower()[:255]  # some letters are two in lower case
 
 
 def _random(alphabet: str) -> str:

@@ -193,9 +193,10 @@ def test_without_mail(known, anonymous: Web, profile: str, settings):
     assert answer["status"] == (502 if profile == "standard" else 200)
 
 
-def test_a_mail_server_that_is_away(known, anonymous: Web, profile: str, settings):
+@pytest.mark.parametrize("host", ["127.0.0.1", "mail..example.org"])
+def test_a_mail_server_that_is_away(known, anonymous: Web, profile: str, host: str, settings):
     settings.EMAIL_BACKEND, settings.EMAIL_PORT = "django.core.mail.backends.smtp.EmailBackend", 1
-    settings.EMAIL_HOST = "127.0.0.1"
+    settings.EMAIL_HOST = host
     told = (0, "verification passed, email sent", True)  # as where there is no account to mail to
     assert outcome(ask_code(anonymous)) == (told if profile == "standard" else (500, "failed to send email", False))
 
@@ -229,6 +230,12 @@ def test_what_is_stored_tells_no_code(known, anonymous: Web, settings):
     assert recovery._hashed("code", EMAIL, code) not in row
     settings.SECRET_KEY = key
     assert recovery._hashed("code", EMAIL, code) in row
+
+
+def test_an_address_that_is_longer_in_lower_case(anonymous: Web, settings):
+    settings.WIRE_PROFILE = "standard"
+    see_captcha(anonymous, "İ" * 255)
+    assert len(PasswordRecovery.objects.get().email) <= 255  # as PostgreSQL demands
 
 
 def test_old_states_are_forgotten(anonymous: Web):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -505,6 +506,16 @@ class TestLimitedOperators:
         browser.user.refresh_from_db()
         assert browser.user.email == "root@example.org"
         assert browser.user.check_password("correct horse battery")
+
+
+def test_models_are_asked_when_there_is_a_place_to_wait(browser, tenant):
+    row = TenantModel.objects.create(
+        tenant=tenant, provider="OpenAI", name="gpt-4o", type="chat", encrypted_key=encrypt("x")
+    )
+    with ExitStack() as others:
+        for _ in range(throttles.WAITING_AT_ONCE):
+            others.enter_context(throttles.place_to_wait(1))
+        assert "does not answer. Too many" in browser.act(TenantModel, "ask", row.pk)
 
 
 class TestWhatHappensMeanwhile:

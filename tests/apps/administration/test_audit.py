@@ -365,6 +365,8 @@ class TestTransactions:
 def test_names_that_no_database_keeps(db: None):
     audit.record("create", "file", name="a\0" + "b" * 400)
     assert newest().object_name == ("a\ufffd" + "b" * 400)[:255]
+    audit.record("refuse login", "user", name="\ud800@example.org")
+    assert newest().object_name == "?@example.org"
 
 
 class TestRetention:
