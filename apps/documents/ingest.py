@@ -34,6 +34,7 @@ from ragflow.engine.types import Chunk, Matrix, Progress, Stage
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 1.0
+_SLICE = 500
 MAX_ATTEMPTS = 3
 
 
@@ -192,10 +193,12 @@ class _Work(Held[IngestTask]):
     def end(self, state: IngestTask.State, error_class: str, sentence: str) -> None:
         """Record failure, unless the task was taken away meanwhile."""
         self._lines.append(f"{timezone.localtime():%H:%M:%S} [ERROR] {sentence}")
+        with self.lease_kept():
+            self._drop_parsed_chunks()
         with self._owned() as document:
             if document is None:
                 return
-            _drop_parsed_chunks(document)
+            _recount_if_possible(document)
             document.state = Document.State.FAIL
             document.progress = -1
             document.error_class = error_class
@@ -203,6 +206,28 @@ class _Work(Held[IngestTask]):
             self.mine.update(
                 state=state, error_class=error_class, message=sentence, lease_until=None, finished_at=timezone.now()
             )
+
+    def _drop_parsed_chunks(self) -> None:
+        """Remove the part of the document that was read before parsing failed. Chunks added by hand stay.
+
+        A store that is away shall not keep the failure from being recorded; parsing again removes what it kept.
+        """
+        try:
+            while self._dropped_slice():
+                pass
+        except StoreError as error:
+            log.warning("Chunks of the failed document %s could not be removed: %s", self.document.pk, error)
+
+    def _dropped_slice(self) -> bool:
+        """Remove some of these chunks, if there are any. Nobody waits for more than a slice."""
+        store, place = doc_store(), (self.document.dataset_id, self.document.pk)
+        with self._owned() as document:
+            if document is None:
+                return False
+            parsed = [item.id for item in store.list_chunks(*place, offset=0, limit=_SLICE).chunks if not item.manual]
+            if parsed:
+                store.delete_chunks(*place, parsed)
+        return bool(parsed)
 
     @contextmanager
     def _owned(self) -> Iterator[Document | None]:
@@ -219,18 +244,11 @@ class _Work(Held[IngestTask]):
         document.save()
 
 
-def _drop_parsed_chunks(document: Document) -> None:
-    """Remove the part of a document that was read before parsing failed. Chunks added by hand stay.
-
-    A store that is away shall not keep the failure from being recorded; parsing again removes what it kept.
-    """
-    store, place = doc_store(), (document.dataset_id, document.pk)
+def _recount_if_possible(document: Document) -> None:
     try:
-        while parsed := [item.id for item in store.list_chunks(*place, offset=0, limit=500).chunks if not item.manual]:
-            store.delete_chunks(*place, parsed)
         recount(document)
     except StoreError as error:
-        log.warning("Chunks of the failed document %s could not be removed: %s", document.pk, error)
+        log.warning("Chunks of the failed document %s could not be counted: %s", document.pk, error)
 
 
 class _OwnersStore:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 from django.core.files.storage import default_storage
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from apps.documents import embedding_anew, ingest, leases, tasks
@@ -131,6 +131,25 @@ def test_a_failing_model_leaves_no_half_document(queue, pieces, slices, document
     assert document["run"] == "FAIL"
     assert document["progress_msg"].endswith("[ERROR] The model is overloaded.")
     assert store.count(dataset["id"]).chunks == document["chunk_count"] == counts()[1] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_half_document_goes_slice_by_slice(queue, pieces, slices, store, dataset, monkeypatch):
+    """The rows, on SQLite the whole database, are locked for one slice at a time."""
+    monkeypatch.setattr(ingest, "_SLICE", 2)
+    slices[3] = fail_with(ModelError("The model is overloaded."))
+    seen: list[str] = []
+    delete = store.delete_chunks
+
+    def delete_chunks(dataset_id, document_id, ids):
+        seen.append(f"{len(ids)} deleted")
+        transaction.on_commit(lambda: seen.append("committed"))
+        return delete(dataset_id, document_id, ids)
+
+    monkeypatch.setattr(store, "delete_chunks", delete_chunks)
+    ingest.run(queue("long.txt", LONG).pk)
+    assert store.count(dataset["id"]).chunks == 0
+    assert seen[:4] == ["2 deleted", "committed", "2 deleted", "committed"]
 
 
 def test_an_unexpected_failure_is_logged_and_named(queue, slices, document_of, caplog):
