@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models, transaction
 
 from apps.accounts import audit
+from apps.core.many import among
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ def delete_named(
             audit.record("delete", kind, tenant_id=tenant_id, detail={"count": deleted, "all": True})
         return Deletion(deleted)
     counts = Counter(ids)
-    found = set(rows.filter(pk__in=counts).values_list("pk", flat=True))
-    deleted = delete(rows.filter(pk__in=found))
+    found = set(rows.filter(among("pk", list(counts))).values_list("pk", flat=True))
+    deleted = delete(rows.filter(among("pk", list(found))))
     audit.record("delete", kind, ids=sorted(found), tenant_id=tenant_id)
     return Deletion(
         deleted,

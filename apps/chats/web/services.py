@@ -14,6 +14,7 @@ from apps.chats.selectors import all_assistants_of, assignable_datasets, assista
 from apps.chats.services.assistants import delete_assistants, write_assistant
 from apps.chats.web.schemas import LONGEST_NAME, DialogData
 from apps.core.errors import Conflict, DataError, NotFound, OperationRefused
+from apps.core.many import among
 from apps.core.names import insert_with_free_name
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
@@ -69,7 +70,7 @@ def update_dialog(*, principal: Principal, dialog_id: str, data: DialogData) -> 
 
 def delete_dialogs(*, principal: Principal, ids: Sequence[str]) -> None:
     """Mark assistants as deleted, all or none; one that is already stays so. Raises OperationRefused."""
-    known = set(all_assistants_of(principal).filter(pk__in=ids).values_list("pk", flat=True))
+    known = set(all_assistants_of(principal).filter(among("pk", ids)).values_list("pk", flat=True))
     if any(id_ not in known for id_ in ids):
         raise OperationRefused("Only owner of dialog authorized for this operation.", data=False)
     if ids:

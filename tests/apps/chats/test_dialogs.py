@@ -168,6 +168,11 @@ def test_datasets_that_do_not_go_together(save, api, profile, models):
     assert answer["message"].endswith(']"')
 
 
+def test_a_deletion_may_name_more_than_a_statement_takes(api, profile):
+    answer = api.call("POST", "/v1/dialog/rm", {"dialog_ids": list(map(str, range(250_001)))})
+    assert answer["message"] == "Only owner of dialog authorized for this operation."
+
+
 def test_updating(save, show, profile):
     made = save(name="old", llm_setting={"temperature": 0.5}, top_n=3)["data"]["id"]
     changed = save(dialog_id=made, name="new", prompt_config={"system": "Other"})["data"]

@@ -201,6 +201,14 @@ def test_a_deletion_reports_what_it_could_not_delete(api, create_chat, sessions,
     assert Message.objects.count() == 1  # those of deleted sessions are gone
 
 
+def test_a_deletion_may_name_more_than_a_statement_takes(api, sessions, principal):
+    made = create(api, sessions)["id"]
+    found = services.delete_sessions(
+        principal=principal, assistant=Session.objects.get(pk=made).assistant, ids=[made, *map(str, range(250_000))]
+    )
+    assert (found.deleted, len(found.errors)) == (1, 250_000)
+
+
 def test_an_empty_session_id_names_the_shorter_route(api, sessions, profile):
     answer = api.call("PUT", f"{sessions}/", {})
     assert (answer["code"], answer["message"]) == (100, "<MethodNotAllowed '405: Method Not Allowed'>")
