@@ -225,7 +225,8 @@ class TestLists:
         KnowledgeBase.objects.update(parser_config={"raptor": {"use_raptor": False}})
         Document.objects.update(meta_fields={"author": "<b>", "years": [2024, 2025]})
         page = browser.text(path_of(Document, "change", document.pk))
-        assert "author: &lt;b&gt;<br>years: 2024, 2025<br>" in page
+        assert "author: &lt;b&gt;<br>" in page
+        assert "years: 2024, 2025<br>" in page  # PostgreSQL orders keys by their length
         assert "raptor.use_raptor: no<br>" in browser.text(path_of(KnowledgeBase, "change", document.dataset_id))
         browser.post(path_of(Tenant, "change", tenant.pk), {"name": "Renamed", **NO_MEMBERS})
         entry = AuditEntry.objects.filter(object_kind="tenant").latest("id")
