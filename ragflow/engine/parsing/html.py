@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ragflow.engine.errors import LimitExceeded
@@ -144,8 +145,9 @@ def _content(node: LexborNode) -> str:
 
 
 def _is_layout(table: LexborNode) -> bool:
-    """A table that holds headings or further tables only arranges the page. (A node's search includes itself.)"""
-    return table.css_first("h1, h2, h3, h4, h5, h6") is not None or len(table.css("table")) > 1
+    """A table that holds headings or further tables only arranges the page. The first of them tells."""
+    below = islice(table.traverse(), 1, None)  # the table itself comes first
+    return any(node.tag == "table" or node.tag in HEADINGS for node in below)
 
 
 def _is_hidden(node: LexborNode) -> bool:

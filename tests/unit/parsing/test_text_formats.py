@@ -194,6 +194,10 @@ def test_html_in_its_declared_encoding(texts):
     assert texts("a.html", "<meta charset=koi8-r><p>Привет".encode("koi8-r")) == ["Привет"]
 
 
+def test_html_of_very_many_tables_within_each_other(texts):
+    assert texts("a.html", b"<table><tr><td>" * 20_000 + b"text") == ["<table>\n<tr><td>text</td></tr>\n</table>"]
+
+
 def test_html_nested_deeper_than_python_recurses(texts):
     assert texts("a.html", b"<div>" * 5000 + b"deep" + b"</div>" * 5000) == ["deep"]
 
