@@ -231,9 +231,9 @@ Event = Retrieved | ThinkingStarted | Thinking | ThinkingEnded | Delta | Answer
 
 
 class Stage(StrEnum):
+    """What an ingest does. Cutting and embedding have no step of their own: slices flow through all of it."""
+
     PARSE = "parse"
-    CHUNK = "chunk"
-    EMBED = "embed"
     STORE = "store"
     DONE = "done"
 
