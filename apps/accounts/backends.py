@@ -8,7 +8,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from apps.accounts import audit, throttles
+from apps.accounts import throttles
 from apps.accounts.models import User
 from apps.accounts.services.sessions import note_refused_login
 from apps.core.errors import TooManyRequests
@@ -37,6 +37,4 @@ class PasswordBackend(ModelBackend):
         except TooManyRequests:
             raise PermissionDenied from None  # no other backend is asked, and the form says that nothing matched
         assert isinstance(user, User)
-        audit.acts_as_user(user)
-        audit.record("login", "user", id=user.pk, name=user.email, tenant_id=user.pk, detail={"to": "browser"})
         return user

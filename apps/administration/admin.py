@@ -21,7 +21,7 @@ from apps.accounts.models import Membership, Tenant, User
 from apps.accounts.services import create_tenant_for
 from apps.accounts.services.sessions import end_session
 from apps.administration import selectors
-from apps.administration.forms import PasswordForm
+from apps.administration.forms import LoginForm, PasswordForm
 from apps.administration.services import delete_user, is_last_administrator, reembed, retry_failed
 from apps.core.admin import (
     ChosenFilter,
@@ -39,6 +39,8 @@ from apps.datasets.services import hide_datasets, remove_hidden
 from apps.documents.models import Document
 from apps.documents.services.verifying import miscounted_in
 from ragflow.engine.errors import EngineError
+
+admin.site.login_form = LoginForm
 
 RIGHTS = ("is_staff", "is_superuser", "user_permissions")
 MOST_NAMED = 10  # differences that one message shows

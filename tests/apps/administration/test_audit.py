@@ -233,6 +233,13 @@ class TestWhatIsRecorded:
         assert newest().actor_name == "root@example.org"
         assert "planted" not in str(newest().detail)
 
+    def test_the_right_password_of_one_who_is_no_operator(self, ada: Web, noted):
+        noted()
+        answer = Client().post("/admin/login/", {"username": "ada@example.org", "password": PASSWORD})
+        assert "for a staff account" in answer.content.decode()
+        assert noted() == [("refuse login", "user")]
+        assert newest().detail == {"reason": "no operator"}
+
     def test_reading_is_not_recorded(self, api: API, ask, ada: Web, noted):
         dataset = api.create_dataset()["id"]
         noted()
