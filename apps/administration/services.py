@@ -126,17 +126,15 @@ def _require_another_administrator(user: User) -> None:
 def delete_user(*, user: User) -> list[str]:
     """Delete a deactivated user with everything that is the user's, and return a line per kind of thing.
 
-    Raises AdminError for one who is active or an administrator, and when a store fails: what is left then is still the
-    user's, and the same call goes on with it. Raises UserNotFound when another call has finished it meanwhile.
+    Raises AdminError for one who is active or an administrator, also one who became so meanwhile, and when a store
+    fails: what is left then is still the user's, and the same call goes on with it. Raises UserNotFound when another
+    call has finished it meanwhile.
     """
-    if user.is_active:
-        raise AdminError(FAILED, f"{user.pk} is active and can't be deleted.")
-    if user.is_superuser:
-        raise AdminError(FAILED, "Can't delete the super user.")
+    _require_deletable(user)
     try:
         report = [f"{step(user)} {thing}." for thing, step in _STEPS.items()]
         _delete_rows(user)
-    except UserNotFound:
+    except AdminError:
         raise
     except Exception as error:  # each store has errors of its own
         log.exception("The user %s could not be deleted completely", user.pk)
@@ -179,11 +177,20 @@ _STEPS: dict[str, Callable[[User], int]] = {
 @transaction.atomic
 def _delete_rows(user: User) -> None:
     """Delete the tenant with its chats, searches, keys, models and members, and the user."""
-    Tenant.objects.filter(pk=user.pk).delete()
-    deleted, _ = User.objects.filter(pk=user.pk).delete()
-    if not deleted:
+    current = User.objects.select_for_update().filter(pk=user.pk).first()
+    if current is None:
         raise UserNotFound(user.email)
+    _require_deletable(current)  # the stores took a while
+    Tenant.objects.filter(pk=user.pk).delete()
+    current.delete()
     _record("delete", user)
+
+
+def _require_deletable(user: User) -> None:
+    if user.is_active:
+        raise AdminError(FAILED, f"{user.pk} is active and can't be deleted.")
+    if user.is_superuser:
+        raise AdminError(FAILED, "Can't delete the super user.")
 
 
 def _record(action: str, user: User) -> None:

@@ -273,6 +273,16 @@ class TestDelete:
         assert outcome(ask("DELETE", f"users/{owner.email}")) == (400, 404, f"User '{owner.email}' not found")
         assert AuditEntry.objects.filter(action="delete", object_kind="user").count() == 1
 
+    def test_one_who_is_activated_meanwhile_stays(self, ask, owner: User, monkeypatch):
+        def activate(_user: User) -> int:
+            return User.objects.filter(pk=owner.pk).update(is_active=True)
+
+        monkeypatch.setitem(services._STEPS, "users activated", activate)
+        expected = f"{owner.pk} is active and can't be deleted."
+        assert outcome(ask("DELETE", f"users/{owner.email}")) == (400, -1, expected)
+        assert active(owner.email)
+        assert Tenant.objects.filter(pk=owner.pk).exists()
+
     def test_refusals(self, ask, root: Web, ada: Web, profile: str):
         expected = f"{ada.user.pk} is active and can't be deleted."
         assert outcome(ask("DELETE", "users/ada@example.org")) == (400, -1, expected)
