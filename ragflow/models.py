@@ -22,7 +22,7 @@ class BrokerMessage(models.Model):
 
 
 class Worker(models.Model):
-    """A worker process, for as long as it says that it lives (ragflow.celery)."""
+    """A worker process, for as long as it says that it lives (ragflow.housekeeping)."""
 
     name = models.CharField(max_length=255, primary_key=True)
     threads = models.PositiveIntegerField()

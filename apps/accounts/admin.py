@@ -26,7 +26,7 @@ from apps.accounts.models import (
     User,
 )
 from apps.accounts.services.models import problem_with
-from apps.accounts.services.tokens import create_share_token, revoke_share_token
+from apps.accounts.services.tokens import IssuedShareToken, IssuedToken, create_share_token, revoke_share_token
 from apps.core.admin import (
     ChosenFilter,
     ReadOnly,
@@ -224,15 +224,32 @@ class TokenForm(forms.ModelForm):
 class SecretAdmin(Audited):
     """Tokens of either kind: issued and revoked here, never edited into something else, shown once."""
 
-    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
-        """Issuing a token has recorded it."""
-        return admin.ModelAdmin.log_addition(self, request, obj, message)
-
     always_readonly: tuple[str, ...] = ("prefix", "last_used_at", "revoked_at", "created_at")
     list_select_related: ClassVar[tuple[str, ...]] = ("tenant",)
     list_filter = (("tenant", ChosenFilter),)
     autocomplete_fields = ("tenant",)
     actions = ("revoke",)
+
+    def issue(self, request: HttpRequest, chosen: dict[str, Any]) -> IssuedToken | IssuedShareToken:
+        raise NotImplementedError
+
+    def revoke_one(self, token: Any) -> None:
+        raise NotImplementedError
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
+        """Issue a new token and show its secret, this once."""
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        issued = self.issue(request, form.cleaned_data)
+        obj.pk = issued.token.pk
+        obj.refresh_from_db()
+        text = "The token is <code>{}</code>. Copy it now: it is not shown again."
+        messages.warning(request, format_html(text, issued.secret))
+
+    def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> Any:
+        """Issuing a token has recorded it."""
+        return admin.ModelAdmin.log_addition(self, request, obj, message)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return self.always_readonly if obj is None else ("tenant", *self.always_readonly)
@@ -240,9 +257,6 @@ class SecretAdmin(Audited):
     @admin.display(boolean=True, description="usable")
     def state(self, token: IssuedSecret) -> bool:
         return token.is_usable
-
-    def revoke_one(self, token: Any) -> None:
-        raise NotImplementedError
 
     @admin.action(description="Revoke the selected tokens", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
@@ -254,10 +268,6 @@ class SecretAdmin(Audited):
             self.revoke_one(token)
         self.message_user(request, f"{counted(len(tokens), 'token')} revoked.")
         return None
-
-    def show_once(self, request: HttpRequest, secret: str) -> None:
-        text = "The token is <code>{}</code>. Copy it now: it is not shown again."
-        messages.warning(request, format_html(text, secret))
 
 
 @admin.register(APIToken)
@@ -280,16 +290,9 @@ class APITokenAdmin(SecretAdmin):
     def may(self, token: APIToken) -> str:
         return ", ".join(token.scopes)
 
-    def save_model(self, request: HttpRequest, obj: APIToken, form: forms.ModelForm, change: bool) -> None:
-        """Issue a new token and show its secret, this once."""
-        if change:
-            super().save_model(request, obj, form, change)
-            return
+    def issue(self, request: HttpRequest, chosen: dict[str, Any]) -> IssuedToken:
         assert isinstance(request.user, User)
-        issued = services.create_token(created_by=request.user, **form.cleaned_data)
-        obj.pk = issued.token.pk
-        obj.refresh_from_db()
-        self.show_once(request, issued.secret)
+        return services.create_token(created_by=request.user, **chosen)
 
     def revoke_one(self, token: APIToken) -> None:
         services.revoke_token(token=token)
@@ -306,15 +309,8 @@ class ShareTokenAdmin(SecretAdmin):
         chosen = ("tenant", "expires_at")
         return chosen if obj is None else ("prefix", *chosen, "api_token", "last_used_at", "revoked_at", "created_at")
 
-    def save_model(self, request: HttpRequest, obj: ShareToken, form: forms.ModelForm, change: bool) -> None:
-        """Issue a new token and show its secret, this once."""
-        if change:
-            super().save_model(request, obj, form, change)
-            return
-        issued = create_share_token(tenant=obj.tenant, expires_at=obj.expires_at)
-        obj.pk = issued.token.pk
-        obj.refresh_from_db()
-        self.show_once(request, issued.secret)
+    def issue(self, request: HttpRequest, chosen: dict[str, Any]) -> IssuedShareToken:
+        return create_share_token(**chosen)
 
     def revoke_one(self, token: ShareToken) -> None:
         revoke_share_token(token=token)

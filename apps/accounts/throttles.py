@@ -33,12 +33,13 @@ LOGIN_FROM_ADDRESS = Limit("login from address", 300, 300)
 PASSWORD_OF_LOGIN = Limit("current password of login", 20, 300)
 REGISTRATION_FROM_ADDRESS = Limit("registration from address", 100, 600)
 RECOVERY_FROM_ADDRESS = Limit("recovery from address", 100, 600)
-KNOWN_SECONDS = 30 * 24 * 3600
-"""How long an address counts as its holder's after a login to an account."""
 EXTERNAL_LOGIN_FROM_ADDRESS = Limit("external login from address", 200, 600)
 INVITATIONS_OF_TENANT = Limit("invitations of tenant", 200, 3600)
 MODEL_CHECKS_OF_TENANT = Limit("model checks of tenant", 60, 60)
 MCP_REQUESTS_OF_CALLER = Limit("requests of caller that ask MCP servers", 120, 60)
+
+KNOWN_SECONDS = 30 * 24 * 3600
+"""How long an address counts as its holder's after a login to an account."""
 
 
 def requests_of_token(count: int) -> Limit:
