@@ -6,6 +6,7 @@ The table is OpenAI's published file (MIT licence), checked against the sum that
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -27,8 +28,17 @@ SPLIT_PATTERN = (
 # tiktoken goes back over white space step by step and panics, with what is no Exception, after a million of them.
 LONG_BLANK = re.compile(r"\s{100000}")
 
-
 _loading = Lock()
+
+
+def _renew_lock() -> None:
+    """A thread of the parent may have held the lock while this process was forked."""
+    global _loading  # noqa: PLW0603
+    _loading = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _encoding() -> Encoding:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
+from ragflow.engine import tokens
 from ragflow.engine.tokens import count_tokens, decode_tokens, truncate_tokens
 
 
@@ -30,3 +34,13 @@ def test_a_lone_surrogate_is_counted():
 def test_a_number_that_is_no_token_is_refused():
     with pytest.raises(ValueError, match="stands for no token"):
         decode_tokens([10**9])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_while_another_thread_loads_the_table():
+    with tokens._loading:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # kills the child if it waits for a lock that nobody releases
+            os._exit(0 if count_tokens("one") == 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -12,6 +12,7 @@ words are stemmed (Porter). Scripts written without spaces give every character 
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 import unicodedata
@@ -67,6 +68,9 @@ class _Stems(dict[str, str]):
     def __init__(self) -> None:
         super().__init__()
         self._stemmer = Stemmer.Stemmer("porter", 0)
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
         self._lock = threading.Lock()  # the stemmer keeps state while it works
 
     def __missing__(self, word: str) -> str:
@@ -84,6 +88,9 @@ class _Stems(dict[str, str]):
 
 _accents = _Accents()
 _stems = _Stems()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stems.renew_lock)  # a thread of the parent may have held it
 
 
 def clean(text: str) -> str:
