@@ -69,6 +69,7 @@ def _new_blocks(source: Source, markup: str, plain: list[str]) -> Iterator[Block
     html.check_markup_size(markup, source)
     known = " ".join(" ".join(plain).split())
     for block in html.blocks_of(markup):
+        source.check_time()  # what is known already is looked for in the whole text, and nothing leaves meanwhile
         if " ".join(block.text.split()) not in known:
             yield block
 

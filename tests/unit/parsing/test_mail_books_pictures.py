@@ -1,12 +1,14 @@
 """E-mail, EPUB and pictures."""
 
 import io
+import itertools
 from email.message import EmailMessage
 
 import pytest
 
 from ragflow.engine.errors import EncryptedFile, LimitExceeded, MalformedFile, UnsupportedFormat
 from ragflow.engine.parsing import Limits, ocr
+from ragflow.engine.parsing import source as source_module
 from ragflow.engine.types import BlockKind
 from tests.unit.parsing import samples
 
@@ -31,6 +33,17 @@ def test_headers_text_html_and_attachments_in_order(read):
     ]
     assert blocks[0].kind is PLAIN
     assert messages == []
+
+
+def test_the_time_limit_counts_what_is_left_out_because_it_was_said(read, monkeypatch):
+    seconds = itertools.count()
+    monkeypatch.setattr(source_module.time, "monotonic", lambda: next(seconds))
+    mail = EmailMessage()
+    mail.set_content("known")
+    mail.add_alternative("<p>known</p>" * 100, subtype="html")
+    with pytest.raises(LimitExceeded, match="longer than 60 seconds"):
+        read("mail.eml", mail.as_bytes(), limits=Limits(max_seconds=60))
+    assert read("mail.eml", mail.as_bytes(), limits=Limits(max_seconds=600))[0]
 
 
 def test_attachments_that_cannot_be_read_are_told(read):
