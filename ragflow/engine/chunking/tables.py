@@ -80,9 +80,9 @@ def _is_header(row: str) -> bool:
 def _fitting(rows: tuple[str, ...], room: int) -> Iterator[tuple[str, int]]:
     wrapping = count_tokens("<tr><td></td></tr>") + 1
     for row in rows:
-        tokens = count_tokens(row) + 1
-        if tokens <= room:
-            yield row, tokens
+        tokens = tokens_within(row, room - 1)
+        if tokens is not None:
+            yield row, tokens + 1
             continue
         for part, length in split_long(_text_of(row), max((room - wrapping) * 2 // 3, 1)):
             if part.strip():

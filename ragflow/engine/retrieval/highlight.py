@@ -24,7 +24,7 @@ def snippets(text: str, question: str) -> str | None:
     return "...".join(sentence.strip() for sentence in marked if sentence is not None) or None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=8)  # of the questions being answered now, passage by passage; any of them may be megabytes long
 def _wanted(question: str) -> frozenset[str]:
     """Return the terms to mark.
 
