@@ -55,7 +55,7 @@ def claimed(tasks: QuerySet[_T], task_id: str) -> _T | None:
         stage="",
         updated_at=timezone.now(),
     )
-    return tasks.get(pk=task_id) if taken else None
+    return tasks.filter(pk=task_id).first() if taken else None  # what is deleted at this moment takes its tasks along
 
 
 def leave() -> None:

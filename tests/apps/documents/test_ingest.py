@@ -109,6 +109,10 @@ def test_a_file_that_cannot_be_read_fails_with_a_sentence(queue, document_of, ca
     assert Document.objects.get().error_class == key
 
 
+def test_a_task_that_goes_while_it_is_claimed(queue):
+    assert leases.claimed(IngestTask.objects.none(), queue().pk) is None
+
+
 def test_a_missing_file_fails(queue, document_of):
     task = queue()
     default_storage.delete(task.document.location)
@@ -418,7 +422,7 @@ def test_progress_is_shown_while_it_runs_and_never_falls(queue, document_of, mon
 
     def steps(*_arguments, **_options):
         for fraction in (0.2, 0.1, 0.5, 1.0):
-            yield Progress(Stage.EMBED, fraction, f"At {fraction}.")
+            yield Progress(Stage.STORE, fraction, f"At {fraction}.")
             seen.append(document_of(task.document_id))
         yield Progress(Stage.DONE, 1.0, "Task done (0.10s)")
 
@@ -436,7 +440,7 @@ def test_progress_is_written_once_a_second(queue, django_assert_max_num_queries)
     work = ingest._Work(ingest.claim(task.pk))
     with django_assert_max_num_queries(8):
         for number in range(1000):
-            work.report(Progress(Stage.EMBED, number / 1000))
+            work.report(Progress(Stage.STORE, number / 1000))
 
 
 def test_a_stop_is_noticed_without_a_slice(queue, monkeypatch):
