@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from apps.core.validation import storable
 from apps.datasets.parser_config import ParserConfig
 
 ChunkMethodName = Literal[
@@ -38,12 +39,6 @@ def normal_uuid1(value: str) -> str:
 
 def _as_sent(value: str) -> str:
     normal_uuid1(value)
-    return value
-
-
-def _storable(value: str) -> str:
-    if "\0" in value:
-        raise _mistake("String should not contain the character NUL")
     return value
 
 
@@ -83,15 +78,15 @@ def _hexadecimal(value: str) -> str:
 
 
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), AfterValidator(storable)
 ]
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_storable)]
-Avatar = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_avatar), AfterValidator(_storable)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(storable)]
+Avatar = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_avatar), AfterValidator(storable)]
 EmbeddingModel = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=255),
     AfterValidator(_model_identifier),
-    AfterValidator(_storable),
+    AfterValidator(storable),
 ]
 PipelineId = Annotated[str, StringConstraints(min_length=32, max_length=32), AfterValidator(_hexadecimal)]
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from django.db.models import Count, Q, QuerySet, Sum
 
-from apps.accounts.selectors import can_edit, edited_tenant_ids, joined_tenant_ids
+from apps.accounts.selectors import edited_tenant_ids, joined_tenant_ids
 from apps.core.ids import is_id
 from apps.core.names import name_key
 from apps.core.principal import Principal
@@ -67,9 +67,7 @@ def accessible_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase |
 
 
 def editable_dataset(principal: Principal, dataset_id: str) -> KnowledgeBase | None:
-    """Return a dataset whose documents the caller may change: viewers of a team only read."""
-    dataset = accessible_dataset(principal, dataset_id)
-    return dataset if dataset is not None and can_edit(principal, dataset.tenant_id) else None
+    return editable_datasets(principal).filter(pk=dataset_id).first() if is_id(dataset_id) else None
 
 
 def datasets_by_id(principal: Principal, ids: Collection[str]) -> dict[str, KnowledgeBase]:
@@ -101,10 +99,3 @@ def size_of(dataset: KnowledgeBase) -> int:
     """Return the bytes of a dataset's files."""
     live = dataset.documents.filter(deleted_at__isnull=True)
     return int(live.aggregate(total=Sum("size", default=0))["total"])
-
-
-def is_accessible(principal: Principal, *, id: str | None = None, name: str = "") -> bool:  # noqa: A002
-    """Tell whether the caller may read a dataset of this id, or else one of this name."""
-    if id is not None:
-        return accessible_dataset(principal, id) is not None
-    return named(accessible_datasets(principal), name).exists()

@@ -47,11 +47,11 @@ class DatasetViewSet(ResourceViewSet):
         principal = caller(request)
         rows = selectors.listed_datasets(principal)
         if query.id is not None:
-            if not selectors.is_accessible(principal, id=query.id):
+            if selectors.accessible_dataset(principal, query.id) is None:
                 raise _lacks_permission(principal.tenant_id, query.id)
             rows = rows.filter(pk=query.id)
         if query.name:
-            if not selectors.is_accessible(principal, name=query.name):
+            if not selectors.named(selectors.accessible_datasets(principal), query.name).exists():
                 raise _lacks_permission(principal.tenant_id, query.name)
             rows = selectors.named(rows, query.name)
         order = ("-" if query.desc else "") + _ORDER[query.orderby]
