@@ -241,14 +241,12 @@ class _Client:
     """Notices when the client leaves while a thread works for it."""
 
     def __init__(self, receive: Receive) -> None:
-        self._leaving: asyncio.Future[Any] = asyncio.ensure_future(
-            receive()
-        )  # after the body comes nothing but a disconnect
+        self._leaving = asyncio.ensure_future(receive())  # after the body comes nothing but a disconnect
 
     async def wait_for(self, job: Future[_T]) -> _T:
         """Return the result of a job. Raises RequestAborted as soon as the client has left."""
         result = asyncio.wrap_future(job)
-        either: set[asyncio.Future[Any]] = {result, self._leaving}
+        either: tuple[asyncio.Future[Any], ...] = (result, self._leaving)
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if result.done():
             return result.result()

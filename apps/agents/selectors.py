@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from django.db import models
 
 from apps.agents.models import MCPServer
-from apps.core.errors import BadValue
 from apps.core.ids import is_id
 from apps.core.many import among
 from apps.core.names import name_key, named_like
+from apps.core.paging import ordering
 from apps.core.principal import Principal
 
 _COLUMNS: Mapping[str, str] = {
@@ -52,10 +52,4 @@ def has_mcp_server_named(principal: Principal, name: str) -> bool:
 
 def order_mcp_servers(column: str, *, descending: bool) -> list[str]:
     """Translate `orderby`. Raises BadValue for an unknown column."""
-    if column not in _COLUMNS:
-        raise BadValue(
-            f"`orderby` must be one of {', '.join(_COLUMNS)}, not {column!r}.",
-            reference=f"""AttributeError("type object 'MCPServer' has no attribute '{column}'")""",
-        )
-    sign = "-" if descending else ""
-    return [sign + _COLUMNS[column], f"{sign}id"]
+    return ordering(_COLUMNS, column, descending=descending, table="MCPServer")

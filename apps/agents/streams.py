@@ -18,7 +18,7 @@ from apps.agents.models import TOOLS, MCPServer
 from apps.agents.wire import mcp_server_to_wire, tool_to_wire
 from apps.core.bodies import read_required
 from apps.core.errors import RagflowError
-from apps.core.http import json_response
+from apps.core.http import success_response
 from apps.core.limits import whole
 from apps.core.principal import Principal
 from apps.core.threads import in_database
@@ -37,7 +37,7 @@ async def create(request: HttpRequest) -> HttpResponseBase:
     with calls.place_for(principal.tenant_id):
         tools = await calls.tools_if_it_answers(data, schemas.seconds_of(body))
     stored = await in_database(services.create_mcp_server, principal=principal, data=data, tools=tools or ())
-    return _success(mcp_server_to_wire(stored))
+    return success_response(mcp_server_to_wire(stored))
 
 
 @router.post("/v1/mcp_server/update", summary="Change an MCP server", openapi_extra=api_schema.UPDATE)
@@ -57,7 +57,7 @@ async def update(request: HttpRequest) -> HttpResponseBase:
         changed=schemas.changed_fields(body),
         tools=tools,
     )
-    return _success(mcp_server_to_wire(changed))
+    return success_response(mcp_server_to_wire(changed))
 
 
 @router.post("/v1/mcp_server/import", summary="Import MCP servers", openapi_extra=api_schema.IMPORT)
@@ -72,7 +72,7 @@ async def import_(request: HttpRequest) -> HttpResponseBase:
 
     with calls.place_for(principal.tenant_id):
         results = await whole(calls.of_each(add, list(entries.items())))
-    return _success({"results": results})
+    return success_response({"results": results})
 
 
 @router.post("/v1/mcp_server/list_tools", summary="List the tools of MCP servers", openapi_extra=api_schema.LIST_TOOLS)
@@ -91,7 +91,7 @@ async def list_tools(request: HttpRequest) -> HttpResponseBase:
             tools = await whole(calls.of_each(tools_of, servers))
         except MCPError as error:
             raise MCPServerFailed(f"MCP list tools error: {error}") from error
-    return _success({server.pk: found for server, found in zip(servers, tools, strict=True)})
+    return success_response({server.pk: found for server, found in zip(servers, tools, strict=True)})
 
 
 @router.post("/v1/mcp_server/test_tool", summary="Run a tool of an MCP server", openapi_extra=api_schema.TEST_TOOL)
@@ -107,7 +107,7 @@ async def test_tool(request: HttpRequest) -> HttpResponseBase:
             result = await calls.result_of(server, name, arguments, schemas.seconds_of(body))
         except MCPError as error:
             raise MCPServerFailed(str(error)) from error
-    return _success(result.text)
+    return success_response(result.text)
 
 
 @router.post("/v1/mcp_server/test_mcp", summary="Try an MCP server", openapi_extra=api_schema.TEST_SERVER)
@@ -121,7 +121,7 @@ async def test_mcp(request: HttpRequest) -> HttpResponseBase:
             tools = await calls.tools_of(data, schemas.seconds_of(body))
         except MCPError as error:
             raise MCPServerFailed(f"Test MCP error: {error}") from error
-    return _success([tool_to_wire(tool, {}) for tool in tools])
+    return success_response([tool_to_wire(tool, {}) for tool in tools])
 
 
 def _new(principal: Principal, body: Mapping[str, Any]) -> schemas.MCPServerData:
@@ -150,7 +150,3 @@ async def _import(principal: Principal, name: str, described: Any, seconds: floa
     if stored.name == name:
         return result
     return {**result, "message": f"Renamed from '{name}' to '{stored.name}', as there is a server of that name."}
-
-
-def _success(data: Any) -> HttpResponseBase:
-    return json_response({"code": 0, "message": "success", "data": data})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from django.db import models
@@ -11,10 +11,10 @@ from django.db import models
 from apps.accounts.selectors import joined_tenant_ids
 from apps.chats.models import Assistant, AssistantDataset, Message, SearchApp, Session, SessionSource
 from apps.chats.search_config import dataset_ids_of
-from apps.core.errors import BadValue
 from apps.core.ids import is_id
 from apps.core.many import among
 from apps.core.names import name_key, named_like
+from apps.core.paging import ordering
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.selectors import datasets_by_id, readable_ids
@@ -212,24 +212,14 @@ def _searching_within_limits(principal: Principal, apps: models.QuerySet[SearchA
 
 def order_assistants(column: str, *, descending: bool) -> list[str]:
     """Translate `orderby`. Raises BadValue for an unknown column."""
-    return _ordering(_ASSISTANT_COLUMNS, "Dialog", column, descending)
+    return ordering(_ASSISTANT_COLUMNS, column, descending=descending, table="Dialog")
 
 
 def order_sessions(column: str, *, descending: bool) -> list[str]:
     """Translate `orderby`. Raises BadValue for an unknown column."""
-    return _ordering(_SESSION_COLUMNS, "Conversation", column, descending)
+    return ordering(_SESSION_COLUMNS, column, descending=descending, table="Conversation")
 
 
 def order_search_apps(column: str, *, descending: bool) -> list[str]:
     """Translate `orderby`. Raises BadValue for an unknown column."""
-    return _ordering(_SEARCH_APP_COLUMNS, "Search", column, descending)
-
-
-def _ordering(columns: Mapping[str, str], table: str, column: str, descending: bool) -> list[str]:
-    if column not in columns:
-        raise BadValue(
-            f"`orderby` must be one of {', '.join(columns)}, not {column!r}.",
-            reference=f"""AttributeError("type object '{table}' has no attribute '{column}'")""",
-        )
-    sign = "-" if descending else ""
-    return [sign + columns[column], f"{sign}id"]
+    return ordering(_SEARCH_APP_COLUMNS, column, descending=descending, table="Search")

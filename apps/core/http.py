@@ -83,6 +83,11 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
     return HttpResponse(dumps(body) + b"\n", content_type="application/json", status=status, headers=headers)
 
 
+def success_response(data: Any) -> HttpResponse:
+    """Wrap data as the web API does, and the endpoints that the contract took from there: with a message."""
+    return json_response({"code": 0, "message": "success", "data": data})
+
+
 def error_response(exc: BaseException) -> HttpResponse:
     answer = errors.answer_to(exc)
     return json_response(answer.body, answer.status, answer.headers)

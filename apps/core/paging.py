@@ -93,3 +93,17 @@ def web_rows(rows: models.QuerySet[_Row], query: Mapping[str, str], total: int |
         return page.read(rows, total), total
     every = list(rows)
     return every, len(every)
+
+
+def ordering(columns: Mapping[str, str], column: str, *, descending: bool, table: str) -> list[str]:
+    """Translate the `orderby` of a list; the id makes the order complete.
+
+    Raises BadValue for a name that is none of the columns; `table` is what the reference calls the rows in its text.
+    """
+    if column not in columns:
+        raise BadValue(
+            f"`orderby` must be one of {', '.join(columns)}, not {column!r}.",
+            reference=f"""AttributeError("type object '{table}' has no attribute '{column}'")""",
+        )
+    sign = "-" if descending else ""
+    return [sign + columns[column], f"{sign}id"]

@@ -17,7 +17,6 @@ from django.http import StreamingHttpResponse
 from apps.core.errors import Unavailable
 from apps.core.http import dumps
 from apps.core.metrics import open_streams
-from apps.core.threads import in_database as in_database
 
 HEARTBEAT_SECONDS = 15.0
 DONE: Final = b"data:[DONE]\n\n"
@@ -45,7 +44,7 @@ async def sse_response(
     heartbeat: float = HEARTBEAT_SECONDS,
     deadline: float | None = None,
 ) -> StreamingHttpResponse:
-    """Answer with these frames. Their generator must not hold a database connection while it waits (`in_database`).
+    """Answer with these frames. Their generator must not hold a database connection while it waits.
 
     An exception before the first frame is raised here, so that it becomes an ordinary JSON answer. After that the
     stream ends with the frames of `on_error(exception)`, which include the terminator. A comment is sent whenever

@@ -15,7 +15,8 @@ from django.http import HttpRequest
 from django.urls import path
 
 from apps.core.errors import DataError, answer_to
-from apps.core.sse import DONE, Frames, end_all, frame, in_database, sse_response
+from apps.core.sse import DONE, Frames, end_all, frame, sse_response
+from apps.core.threads import in_database
 from ragflow.handlers import StreamingHalf
 from tests.tools.asgi import Exchange
 

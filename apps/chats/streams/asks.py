@@ -14,7 +14,7 @@ from apps.core.bodies import read_object
 from apps.core.http import json_response
 from apps.core.limits import flowing, whole
 from apps.core.principal import Principal
-from apps.core.sse import in_database
+from apps.core.threads import in_database
 
 router = Router(tags=["sessions"])
 

@@ -25,7 +25,7 @@ from apps.core.bodies import read_required
 from apps.core.errors import answer_to
 from apps.core.http import json_response
 from apps.core.limits import flowing, whole
-from apps.core.sse import in_database
+from apps.core.threads import in_database
 from apps.core.wire_profile import profile
 from ragflow.engine.errors import ModelError
 from ragflow.engine.threads import in_thread

@@ -5,8 +5,6 @@ Where the contract declares required keys, these are looked at before the creden
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from ninja import Router
@@ -20,9 +18,10 @@ from apps.chats.turns import answered, open_embedded_turn
 from apps.chats.wire import mind_map_to_wire, trial_to_wire
 from apps.core.bodies import read_object, read_required
 from apps.core.errors import RagflowError
-from apps.core.http import json_response
+from apps.core.http import success_response
 from apps.core.limits import flowing, whole
-from apps.core.sse import in_database, sse_response
+from apps.core.sse import sse_response
+from apps.core.threads import in_database
 from ragflow.engine.errors import EngineError
 
 router = Router(tags=["embedding"], auth=None)
@@ -60,7 +59,7 @@ async def retrieval_test(request: HttpRequest) -> HttpResponseBase:
     body = read_required(request, ("kb_id", "question"))
     principal = await in_database(principal_of_share_request, request)
     opened = await in_database(asks.open_page_trial, principal, body)
-    return _success(trial_to_wire(await whole(opened.find())))
+    return success_response(trial_to_wire(await whole(opened.find())))
 
 
 @router.post(
@@ -73,7 +72,7 @@ async def related_questions(request: HttpRequest) -> HttpResponseBase:
     body = read_required(request, ("question",))
     principal = await in_database(principal_of_share_request, request)
     opened = await in_database(asks.open_page_related, principal, body)
-    return _success(await whole(opened.questions()))
+    return success_response(await whole(opened.questions()))
 
 
 @router.post(
@@ -84,8 +83,4 @@ async def mindmap(request: HttpRequest) -> HttpResponseBase:
     body = read_required(request, ("question", "kb_ids"))
     principal = await in_database(principal_of_share_request, request)
     opened = await in_database(asks.open_page_mind_map, principal, body)
-    return _success(mind_map_to_wire(await whole(opened.draw())))
-
-
-def _success(data: Any) -> HttpResponseBase:
-    return json_response({"code": 0, "message": "success", "data": data})
+    return success_response(mind_map_to_wire(await whole(opened.draw())))

@@ -17,10 +17,11 @@ from apps.chats import api_schema
 from apps.chats.encoders import error_text
 from apps.core.bodies import read_object
 from apps.core.errors import BadValue, DataError, TooLarge
-from apps.core.http import json_response
+from apps.core.http import success_response
 from apps.core.limits import flowing, whole
 from apps.core.principal import Principal
-from apps.core.sse import frame, in_database
+from apps.core.sse import frame
+from apps.core.threads import in_database
 from apps.core.uploads import accept_files
 from ragflow.engine.speech.base import Audio, SpeechToText, TextToSpeech
 from ragflow.engine.speech.speaking import speak, spoken_text
@@ -40,7 +41,7 @@ async def transcribe(request: HttpRequest) -> HttpResponseBase:
     pieces = model.transcribe(audio)
     if streams:
         return await flowing(_transcript_frames(pieces), on_error=_transcript_failure)
-    return json_response({"code": 0, "message": "success", "data": {"text": await whole(_joined(pieces))}})
+    return success_response({"text": await whole(_joined(pieces))})
 
 
 def _open_recording(principal: Principal, request: HttpRequest) -> tuple[SpeechToText, Audio, bool]:

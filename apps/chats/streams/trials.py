@@ -10,7 +10,7 @@ from apps.accounts.authentication import principal_of_login_or_key
 from apps.chats import api_schema, asks
 from apps.chats.wire import trial_to_wire
 from apps.core.bodies import read_required
-from apps.core.http import json_response
+from apps.core.http import success_response
 from apps.core.limits import whole
 from apps.core.threads import in_database
 
@@ -23,4 +23,4 @@ async def retrieval_test(request: HttpRequest) -> HttpResponseBase:
     principal = await in_database(principal_of_login_or_key, request)
     body = read_required(request, ("kb_id", "question"))
     opened = await in_database(asks.open_trial, principal, body)
-    return json_response({"code": 0, "message": "success", "data": trial_to_wire(await whole(opened.find()))})
+    return success_response(trial_to_wire(await whole(opened.find())))
