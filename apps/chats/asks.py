@@ -72,7 +72,8 @@ def open_page_ask(principal: Principal, body: Mapping[str, Any]) -> OpenTurn:
 
 
 def _ask(question: str, datasets: Sequence[KnowledgeBase], settings: SearchSettings, tenant: Tenant) -> OpenTurn:
-    search = _search(datasets, settings, tenant)
+    model = language_models.chat_model_for(tenant, settings.chat_model)
+    search = _search(datasets, settings, tenant, model)
     turn = Turn(
         question=question,
         system=SUMMARY,
@@ -82,7 +83,6 @@ def _ask(question: str, datasets: Sequence[KnowledgeBase], settings: SearchSetti
         keyword=settings.keyword,
         cross_languages=settings.cross_languages,
     )
-    model = language_models.chat_model_for(tenant, settings.chat_model)
     web = web_search(settings.web_search_key)
     return OpenTurn(turn=turn, model=model, search=search, web=web, langfuse=langfuse_of(tenant))
 
@@ -148,7 +148,7 @@ def open_page_mind_map(principal: Principal, body: Mapping[str, Any]) -> OpenMin
         raise BadValue("No KB selected", reference="ValueError('No KB selected')")
     tenant = tenant_of(principal)
     model = language_models.chat_model_for(tenant, settings.chat_model)
-    return OpenMindMap(question_of(body), model, _search(datasets, settings, tenant))
+    return OpenMindMap(question_of(body), model, _search(datasets, settings, tenant, model))
 
 
 # -- trial searches ------------------------------------------------------------------------------------------------
@@ -183,7 +183,8 @@ def open_trial(
         raise OperationRefused("Only owner of dataset authorized for this operation.", data=False)
     settings = _trial_settings(body, saved or SearchSettings(similarity_threshold=0.0))
     tenant = tenant_of(principal)
-    search = _search(list(known.values()), settings, tenant)
+    model = language_models.chat_model_for(tenant, settings.chat_model)
+    search = _search(list(known.values()), settings, tenant, model)
     request = replace(
         search.request,
         page=integer("page", body.get("page") or 1),
@@ -192,7 +193,7 @@ def open_trial(
     )
     return OpenTrial(
         Turn(question=question_of(body), keyword=settings.keyword, cross_languages=settings.cross_languages),
-        language_models.chat_model_for(tenant, settings.chat_model),
+        model,
         replace(search, request=request),
     )
 
@@ -221,8 +222,8 @@ def _trial_settings(body: Mapping[str, Any], saved: SearchSettings) -> SearchSet
 # -- what all have in common ---------------------------------------------------------------------------------------
 
 
-def _search(datasets: Sequence[KnowledgeBase], settings: SearchSettings, tenant: Tenant) -> Search:
-    model = language_models.chat_model_for(tenant, settings.chat_model)
+def _search(datasets: Sequence[KnowledgeBase], settings: SearchSettings, tenant: Tenant, model: ChatModel) -> Search:
+    """Prepare a search; the model derives metadata conditions where the settings ask for that. Raises DataError."""
     numbers = RetrievalRequest(
         question="",
         document_ids=settings.document_ids,
