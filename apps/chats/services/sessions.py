@@ -106,7 +106,7 @@ def record_exchange(*, exchange: Exchange) -> None:
                 role=Message.Role.ASSISTANT,
                 content=_storable(exchange.answer),
                 thoughts=_storable(exchange.thoughts),
-                reference=exchange.reference,
+                reference=_storable(exchange.reference),
                 interrupted=exchange.interrupted,
                 tokens=exchange.tokens,
                 seconds=exchange.seconds,
@@ -116,6 +116,12 @@ def record_exchange(*, exchange: Exchange) -> None:
     )
 
 
-def _storable(text: str) -> str:
-    """Return the text without NUL, which people and models may write and not every database keeps."""
-    return text.replace("\0", "")
+def _storable(value: Any) -> Any:
+    """Return a text or a JSON value without NUL, which people, models and chunks may hold and not every database."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value

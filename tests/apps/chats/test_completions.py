@@ -303,8 +303,8 @@ def test_injected_text_breaks_neither_frames_nor_citations(asgi, provider, api, 
     assert chunk["content"] == poison
 
 
-def test_what_databases_refuse_is_not_stored(asgi, provider, dataset, create_chat, new_session, messages):
-    chat = create_chat("odd", dataset_ids=[dataset])["id"]
+def test_what_databases_refuse_is_not_stored(api, asgi, provider, fill, create_chat, new_session, messages):
+    chat = create_chat("odd", dataset_ids=[fill(api, "The red bridge\0 of Ulm")])["id"]
     session = new_session(chat)
     provider.script(Reply(pieces=["a\0b"]))
     body = {"question": "red\0bridge", "session_id": session}
@@ -313,6 +313,7 @@ def test_what_databases_refuse_is_not_stored(asgi, provider, dataset, create_cha
     _opener, asked, said = messages(chat, session)
     assert asked["content"] == "redbridge"
     assert said["content"] == "ab"
+    assert [chunk["content"] for chunk in said["reference"]] == ["The red bridge of Ulm"]
 
 
 def test_opening_a_turn_costs_four_queries(api, principal, chat, session, dataset):
