@@ -68,25 +68,25 @@ def ingest(
     items = parse(source, job.document_name, options=parse_options, limits=limits or Limits())
     reader = _Reader(items, should_stop)
     writer = _Writer(job, embedder, store, table or TablePacker(), created_at=started)
-    meter = _Meter(reader, writer)
+    tracker = _Tracker(reader, writer)
     if not is_native(job.method):
-        yield meter.step(Stage.PARSE, f'The chunk method "{job.method}" cuts like "naive" in this version.')
+        yield tracker.step(Stage.PARSE, f'The chunk method "{job.method}" cuts like "naive" in this version.')
 
     options = ChunkOptions.from_config(job.parser_config)
     for piece in chunk(reader.blocks(), method=job.method, options=options):
-        yield from meter.remarks()
+        yield from tracker.remarks()
         writer.add(piece)
         if len(writer.waiting) >= SLICE:
             _stop_if(should_stop)
             writer.flush()
-            yield meter.step(Stage.STORE)
-    yield from meter.remarks()
-    yield meter.step(Stage.PARSE, f"Page(1~{reader.last_page or LAST_PAGE}): Finish parsing.")
+            yield tracker.step(Stage.STORE)
+    yield from tracker.remarks()
+    yield tracker.step(Stage.PARSE, f"Page(1~{reader.last_page or LAST_PAGE}): Finish parsing.")
 
     _stop_if(should_stop)
     writer.flush()
     if writer.chunks:
-        yield meter.step(Stage.STORE, writer.summary())
+        yield tracker.step(Stage.STORE, writer.summary())
     store.delete_document(job.dataset_id, job.document_id, older_than=started)
     seconds = time.perf_counter() - clock
     message = f"Task done ({seconds:.2f}s)" if writer.chunks else f"No chunk built from {job.document_name}"
@@ -187,8 +187,8 @@ class _Writer:
         )
 
 
-class _Meter:
-    """Says how far the whole job is. The fraction never falls."""
+class _Tracker:
+    """Tracks how far the whole job is. The fraction never falls."""
 
     def __init__(self, reader: _Reader, writer: _Writer) -> None:
         self._reader = reader

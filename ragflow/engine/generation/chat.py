@@ -98,24 +98,24 @@ async def chat(
         prompt = await asyncio.to_thread(compose_verbatim, turn, model.context_tokens)
     clock.lap("prompt")
 
-    speech = _Speech(markers)
+    reply = _Reply(markers)
     stream = model.stream(prompt.messages, options=prompt.options, passages=prompt.passages)
     async with aclosing(stream) as pieces:
         async for piece in pieces:
-            for event in speech.take(piece):
+            for event in reply.take(piece):
                 yield event
-    for event in speech.finish():
+    for event in reply.finish():
         yield event
     clock.lap("generation")
 
-    cited = await _cited(turn, prompt, speech, similarities)
+    cited = await _cited(turn, prompt, reply, similarities)
     clock.lap("citations")
-    usage = speech.usage
+    usage = reply.usage
     if usage is None:
-        usage = await asyncio.to_thread(estimate_usage, prompt.messages, speech.thoughts + speech.text)
+        usage = await asyncio.to_thread(estimate_usage, prompt.messages, reply.thoughts + reply.text)
     yield Answer(
         text=cited.text,
-        thoughts="".join(remarks) + speech.thoughts,
+        thoughts="".join(remarks) + reply.thoughts,
         retrieval=replace(retrieval, documents=cited_documents(retrieval, cited.passages)),
         cited=cited.passages,
         usage=usage,
@@ -150,7 +150,7 @@ async def _search(turn: Turn, model: ChatModel, retrieve: Retrieve, clock: _Cloc
     yield Retrieved(found)
 
 
-class _Speech:
+class _Reply:
     """Turns what a model yields into events, and remembers the whole of it."""
 
     def __init__(self, markers: CitationStream | None) -> None:
@@ -214,13 +214,13 @@ class _Clock:
         self._last = now
 
 
-async def _cited(turn: Turn, prompt: Prompt, speech: _Speech, similarities: Similarities | None) -> Cited:
+async def _cited(turn: Turn, prompt: Prompt, reply: _Reply, similarities: Similarities | None) -> Cited:
     """Return the answer with its citations; an answer that cannot be matched stays as it is."""
-    plain = Cited(speech.text, speech.cited)
+    plain = Cited(reply.text, reply.cited)
     if plain.passages or not (turn.quote and turn.insert_citations and similarities and prompt.passages):
         return plain
     try:
-        return await in_thread(insert_citations, speech.text, prompt.passages, similarities)
+        return await in_thread(insert_citations, reply.text, prompt.passages, similarities)
     except EngineError as error:
         logger.warning("Citations were left out: %s", error)
         return plain

@@ -26,7 +26,7 @@ _MOST_VALUES = 20_000  # different values of a column that a question is compare
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class LookedUp:
     answer: TableAnswer
     sql: str
 
@@ -53,7 +53,7 @@ class _Reading:
                 yield range(start, start + length)
 
 
-def look_up(question: str, sheets: Sequence[Sheet]) -> Read | None:
+def look_up(question: str, sheets: Sequence[Sheet]) -> LookedUp | None:
     """Answer a plain question from the rows, None if it is not one or nothing is found."""
     reading = _Reading(_words(question))
     if not reading.words:
@@ -67,7 +67,7 @@ def look_up(question: str, sheets: Sequence[Sheet]) -> Read | None:
         if sql is None:
             return None
         answer = answer_of(read_query(sql, sandbox.columns), sandbox)
-    return Read(answer, sql) if answer else None
+    return LookedUp(answer, sql) if answer else None
 
 
 def _find_columns(reading: _Reading, columns: Sequence[Column]) -> None:
