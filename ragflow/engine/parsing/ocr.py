@@ -147,8 +147,11 @@ class Pictures:
     def notices(self) -> Iterator[Notice]:
         if not self._unread:
             return
-        reason = "tesseract could not read them" if self._available else "install tesseract to have their text read"
-        yield Notice(f"{self._unread} pictures in {self._source.name} were left out: {reason}.")
+        reason = "tesseract failed" if self._available else "install tesseract to have pictures read"
+        subject = f"{self._unread} pictures in {self._source.name} were"
+        if self._unread == 1:
+            subject = f"1 picture in {self._source.name} was"
+        yield Notice(f"{subject} left out: {reason}.")
 
 
 def _embedded_png(content: bytes) -> bytes:

@@ -53,7 +53,8 @@ def _cells(source: Source, headers: Row, rows: Iterator[Row]) -> Iterator[Block 
         )
         yield Block("\n".join(f"- {name}: {_flat(text)}" for name, text in cells if text), BlockKind.ROW, cells=cells)
     if skipped:
-        yield Notice(f"{skipped} rows of {source.name} were skipped: they do not have {len(names)} cells.")
+        subject = f"1 row of {source.name} was" if skipped == 1 else f"{skipped} rows of {source.name} were"
+        yield Notice(f"{subject} skipped: not as many cells as headers ({len(names)}).")
 
 
 def _lines(headers: Row, rows: Iterator[Row], sheet: str) -> Iterator[Block]:

@@ -282,7 +282,7 @@ def test_reading_tables_costs_the_same_number_of_queries_for_any_number(api, tab
     ("name", "content", "message"),
     [
         ("twice.csv", b"a,a\n1,2", "two columns called 'a'"),
-        ("wide.csv", b"a,b\n1,2\n1,2,3\n4,5", "1 rows of wide.csv were skipped"),
+        ("wide.csv", b"a,b\n1,2\n1,2,3\n4,5", "1 row of wide.csv was skipped"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(api, run_tasks, name, content, message):

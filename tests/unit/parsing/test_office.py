@@ -109,7 +109,7 @@ def test_pictures_in_word_are_told_once_without_ocr(read, document, without_ocr)
     document.add_picture(io.BytesIO(samples.png("first")))
     blocks, messages = read("a.docx", saved(document))
     assert blocks == []
-    assert messages == ["2 pictures in a.docx were left out: install tesseract to have their text read."]
+    assert messages == ["2 pictures in a.docx were left out: install tesseract to have pictures read."]
 
 
 # -- PowerPoint ----------------------------------------------------------------------------------------------------
