@@ -5,7 +5,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from ragflow.settings.env import Section
+from ragflow.settings.env import ESCAPED, Section
 from ragflow.settings.paths import DATA_DIR, THREADS
 
 _stores = Section("Stores")
@@ -47,8 +47,8 @@ def _default() -> dict[str, Any]:
         raise ImproperlyConfigured("DATABASE_URL must be like postgres://user:password@host:5432/name.")
     try:
         options: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"DATABASE_URL cannot be read: {error}.") from None
+    except ValueError:  # whose message may hold a part of the password
+        raise ImproperlyConfigured(f"DATABASE_URL cannot be read. {ESCAPED}") from None
     return _sqlite(options) if scheme == "sqlite" else _postgresql(options)
 
 

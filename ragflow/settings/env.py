@@ -24,6 +24,9 @@ class Variable:
     also: str = ""  # RAGFlow's name for it
 
 
+ESCAPED = "In a user name or password, characters like @, #, / and % are written as %40, %23, %2F and %25."
+"""What to add when a URL cannot be read: that is usually why."""
+
 DECLARED: list[Variable] = []
 GIVEN: set[str] = set()
 """The names of the variables that have a value."""

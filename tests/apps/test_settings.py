@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from ragflow.management.commands import configuration
-from ragflow.settings import database, env, stores
+from ragflow.settings import database, env, mail, stores
 from ragflow.settings.env import Section, Variable
 
 
@@ -109,13 +109,27 @@ def test_the_environment_of_a_reference_server(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "url", ["foo://host/name", "mysql://user:pass@host/name", "host", "postgres://user:pass@host:port/n"]
+    "url",
+    [
+        *("foo://host/name", "mysql://user:pass@host/name", "host", "postgres://user:pass@host:port/n"),
+        "postgres://user:pass#word@host/name",
+    ],
 )
 def test_a_database_that_cannot_be_meant_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str):
     monkeypatch.setattr(database, "DATABASE_URL", url)
     with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL") as told:
         database._default()
-    assert "pass@" not in str(told.value)
+    assert "pass" not in str(told.value).replace("password", "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mail.example.org", "http://mail.example.org", "smtp:mail.example.org", "smtp://[mail", "smtp://user:pass#1@mail"],
+)
+def test_a_mail_server_that_cannot_be_meant_is_told_without_its_password(url: str):
+    with pytest.raises(ImproperlyConfigured, match=r"^RAGFLOW_MAIL_URL must be like") as told:
+        mail._server(url)
+    assert "pass" not in str(told.value).replace("password", "")
 
 
 @pytest.mark.parametrize("url", ["file://srv/files", "files", "file:files"])
