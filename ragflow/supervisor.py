@@ -123,10 +123,14 @@ class Undertaker:
         os.close(reading)
 
     def watch(self, group: int) -> None:
-        os.write(self._writing, b"+%d\n" % group)
+        self._tell(b"+%d\n" % group)
 
     def forget(self, group: int) -> None:
-        os.write(self._writing, b"-%d\n" % group)
+        self._tell(b"-%d\n" % group)
+
+    def _tell(self, line: bytes) -> None:
+        with suppress(BrokenPipeError):  # somebody killed it; what it guards goes on
+            os.write(self._writing, line)
 
     @staticmethod
     def _wait_and_kill(reading: int) -> None:

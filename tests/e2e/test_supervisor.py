@@ -142,6 +142,22 @@ def test_a_child_that_ends_is_started_again_without_what_it_left_behind(supervis
     assert "the worker was ended by SIGKILL" in supervised.process.stderr.read()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_it_goes_on_when_what_guards_it_is_killed(supervise):
+    supervised = supervise()
+    supervised.wait_until_ready()
+    programs = {supervised.pid("server"), first := supervised.pid("worker")}
+    pid = supervised.process.pid
+    (guard,) = {*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())} - programs
+    os.kill(guard, signal.SIGKILL)
+
+    os.kill(first, signal.SIGKILL)
+
+    assert is_running(supervised.pid("worker", other_than=first))
+    supervised.process.send_signal(signal.SIGTERM)
+    assert supervised.process.wait(DEADLINE) == 0
+
+
 def test_its_lines_are_like_those_of_the_children(supervise, monkeypatch):
     monkeypatch.setenv("RAGFLOW_LOG_FORMAT", "json")
     supervised = supervise()
