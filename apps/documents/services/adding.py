@@ -15,6 +15,7 @@ from django.db.models import F, Sum
 
 from apps.core.errors import Conflict, DataError, InvalidArgument, LookupFailed
 from apps.core.ids import new_id
+from apps.core.many import among
 from apps.core.names import free_name, name_key, taken_among
 from apps.core.principal import Principal
 from apps.datasets.models import KnowledgeBase
@@ -138,16 +139,25 @@ def insert(dataset: KnowledgeBase, documents: Sequence[Document]) -> None:
     room = room_of(dataset.tenant_id)  # these are counted now
     if room is not None and room < 0:
         raise DataError(NO_ROOM)
-    chosen: set[str] = set()
-    for document in documents:
-        document.name = _choose_name(dataset, document.name, chosen)
-        document.name_key = name_key(document.name)
-        chosen.add(document.name_key)
+    _choose_names(dataset, documents)
     Document.objects.bulk_create(documents, batch_size=500)
     note_documents("create", dataset, documents)
 
 
-def _choose_name(dataset: KnowledgeBase, name: str, chosen: AbstractSet[str]) -> str:
+def _choose_names(dataset: KnowledgeBase, documents: Sequence[Document]) -> None:
+    """Give each document a name that neither another of the dataset has nor one before it here."""
+    keys = [name_key(document.name) for document in documents]
+    alike = documents_of(dataset).filter(among("name_key", keys)).order_by()
+    taken = set(alike.values_list("name_key", flat=True))
+    chosen: set[str] = set()
+    for document, key in zip(documents, keys, strict=True):
+        if key in taken or key in chosen:
+            document.name = _free_name(dataset, document.name, chosen)
+        document.name_key = name_key(document.name)
+        chosen.add(document.name_key)
+
+
+def _free_name(dataset: KnowledgeBase, name: str, chosen: AbstractSet[str]) -> str:
     is_stored = taken_among(documents_of(dataset), name, max_bytes=MAX_NAME_BYTES)
 
     def is_taken(candidate: str) -> bool:

@@ -85,6 +85,11 @@ def test_a_page_is_the_same_from_either_end(
     assert offset is None or int(offset[1]) <= len(sizes) / 2
 
 
+def looked_up_names(queries: CaptureQueriesContext) -> list[str]:
+    found = re.compile(r'SELECT .* FROM "documents_document" WHERE .*name_key')
+    return [query["sql"] for query in queries if found.match(query["sql"])]
+
+
 def test_a_name_that_is_taken_many_times_costs_few_queries(api: API, base: str, dataset: dict[str, Any]) -> None:
     row = KnowledgeBase.objects.get(pk=dataset["id"])
     names = ["a.txt", *(f"a({number}).txt" for number in range(1, 1100))]
@@ -93,7 +98,16 @@ def test_a_name_that_is_taken_many_times_costs_few_queries(api: API, base: str, 
     )
     with CaptureQueriesContext(connection) as queries:
         assert api.upload(dataset["id"], ("a.txt", b"x"))[0]["name"] == "a(1100).txt"
-    assert len([query for query in queries if "name_key" in query["sql"] and query["sql"].startswith("SELECT")]) <= 6
+    assert len(looked_up_names(queries)) <= 6
+
+
+def test_names_of_many_files_are_looked_up_at_once(api: API, dataset: dict[str, Any]) -> None:
+    api.upload(dataset["id"], ("0.txt", b"x"))
+    with CaptureQueriesContext(connection) as queries:
+        rows = api.upload(dataset["id"], *((f"{number}.txt", b"x") for number in range(20)), ("5.TXT", b"x"))
+    assert [row["name"] for row in rows] == ["0(1).txt", *(f"{number}.txt" for number in range(1, 20)), "5(1).TXT"]
+    # One for all of them, and two for each of the two that were taken.
+    assert len(looked_up_names(queries)) == 5
 
 
 @sqlite_only
