@@ -26,7 +26,8 @@ SPLIT_PATTERN = (
     r"""| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
 )
 # tiktoken goes back over white space step by step and panics, with what is no Exception, after a million of them.
-LONG_BLANK = re.compile(r"\s{100000}")
+LONGEST_BLANK = 100_000
+BLANK = re.compile(rf"\s{{1,{LONGEST_BLANK}}}+")
 
 _loading = Lock()
 
@@ -71,9 +72,10 @@ def truncate_tokens(text: str, limit: int) -> str:
 def _encode(text: str) -> list[int]:
     """Return the tokens of a text, of which very long white space is cut into several pieces."""
     encoding, tokens, start = _encoding(), [], 0
-    for blank in LONG_BLANK.finditer(text):
-        tokens += encoding.encode_ordinary(text[start : blank.end()])
-        start = blank.end()
+    for blank in BLANK.finditer(text) if len(text) > LONGEST_BLANK else ():
+        if blank.end() - blank.start() == LONGEST_BLANK:
+            tokens += encoding.encode_ordinary(text[start : blank.end()])
+            start = blank.end()
     return tokens + encoding.encode_ordinary(text[start:])
 
 

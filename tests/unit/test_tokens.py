@@ -22,6 +22,11 @@ def test_what_very_long_white_space_is_cut_into_is_the_whole_text():
     assert text.startswith(truncate_tokens(text, 50))
 
 
+def test_long_white_space_that_is_not_cut_is_looked_at_once():
+    text = (" " * 99_999 + "word " * 20_000) * 5
+    assert truncate_tokens(text, 10**9) == text
+
+
 def test_white_space_of_ordinary_length_counts_as_the_encoding_has_it():
     assert count_tokens("one    two") == 3
     assert count_tokens(" " * 81) == 1
