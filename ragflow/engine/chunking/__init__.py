@@ -18,7 +18,7 @@ METHODS: dict[str, Callable[[Iterable[Block], ChunkOptions], Iterator[Piece]]] =
 
 
 def is_native(method: str) -> bool:
-    """Return whether a method cuts by rules of its own."""
+    """Tell whether a method cuts by rules of its own."""
     return method in METHODS
 
 

@@ -118,12 +118,13 @@ class Versioned(NamedTuple):
 class DocStore(Protocol):
     name: str  # "embedded", "elasticsearch"
     most_named_documents: int | None
-    """So many document ids a search takes well: where it can, a caller names fewer to leave out. None: any number."""
+    """How many document ids a search handles well: with more, a caller names those to leave out, if they are fewer.
+    None: any number."""
 
     def upsert(self, chunks: Sequence[Chunk], vectors: Matrix, *, space: int = 0) -> None:
         """Write chunks with their vectors (row i belongs to chunk i), all or none, searchable on return.
 
-        A chunk whose id exists in the same document is replaced; of its vectors that of `space` is left. Raises
+        A chunk whose id exists in the same document is replaced, and keeps no vector but that of `space`. Raises
         DimensionMismatch when the space holds vectors of another length, StoreError when the write fails.
         """
 
@@ -160,7 +161,7 @@ class DocStore(Protocol):
     def delete_dataset(self, dataset_id: str, *, unhurried: bool = False) -> int:
         """Delete a dataset's chunks in slices, so that other writers never wait long. Return how many there were.
 
-        `unhurried`: nobody waits; a store on this machine leaves it to those who do.
+        `unhurried`: nobody waits for it, so a store on this machine leaves the cores to others most of the time.
         """
 
     def count(self, dataset_id: str, document_id: str | None = None) -> ChunkCount:

@@ -61,7 +61,7 @@ REJECTED_RETRIES = 3
 """How often an overloaded server is asked again, after 0.5, 1 and 2 seconds."""
 
 BUCKETS = 10_000
-"""Documents per request when those of a dataset are named."""
+"""Documents, or datasets, per request when the chunks of each are counted."""
 
 
 class ElasticDocStore:

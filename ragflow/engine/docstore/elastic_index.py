@@ -72,7 +72,7 @@ class Index:
             client.cluster.health(index=self.name, wait_for_status="yellow", timeout="30s")
 
     def holds(self, client: Elasticsearch, field: str) -> bool:
-        """Say whether any chunk can have this field."""
+        """Tell whether any chunk can have this field."""
         known = self._fields or frozenset()
         if field not in known:  # another process may have added it
             self._fields = known = self._mapped(client)

@@ -129,5 +129,5 @@ def refusal(status: int, details: object) -> StoreError:
 
 
 def is_gone(result: Mapping[str, Any]) -> bool:
-    """Say whether an action came too late for its chunk (and not for the whole index)."""
+    """Tell whether an action came too late for its chunk (and not for the whole index)."""
     return result.get("result") == "not_found" or result.get("error", {}).get("type") == "document_missing_exception"

@@ -1,7 +1,7 @@
 """Vector spaces in Elasticsearch: a chunk has room for two vectors, one of an even and one of an odd space.
 
-Beside each lie its length and the number of its space, so that a vector of an earlier space is never taken for one of
-a later that came into its place.
+Its length and the number of its space lie beside each vector, so that one of an earlier space is never taken for one of
+the space that came in its place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Slot(NamedTuple):
         return f"{self.vectors}{dimension}"
 
     def holds(self, source: dict[str, Any], space: int) -> bool:
-        """Say whether a stored chunk has a vector of this space here."""
+        """Tell whether a stored chunk has a vector of this space here."""
         return source.get(self.dimension) is not None and (source.get(self.space) or 0) == space
 
 

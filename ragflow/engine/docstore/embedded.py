@@ -54,7 +54,7 @@ SLICE = 200
 """Chunks per transaction of a bulk change: about 0.1 s of the write lock."""
 
 REST = 3
-"""How many times as long as it computed a bulk deletion rests after a slice: requests beside it need the cores."""
+"""A bulk deletion rests this many times as long as a slice took it to compute: requests beside it need the cores."""
 LONG_REST = 24
 """The same where nobody waits: less than one request in twenty meets a slice, so the 95th percentile stays."""
 
@@ -384,5 +384,5 @@ class EmbeddedDocStore:
 
 
 def _rest_since(began: float, times: float = REST) -> None:
-    """Sleep so many times as long as this thread computed since this `time.thread_time`."""
+    """Sleep this many times as long as the thread has computed since `began`, which is a `time.thread_time`."""
     time.sleep(times * (time.thread_time() - began))

@@ -22,7 +22,7 @@ BM25 = "bm25(text, 5, 15, 10, 1)"
 """Column weights of name, keywords, questions and content: 10 : 30 : 20 : 2, as the contract boosts them."""
 
 SMALL_FILTER = 4096
-"""Up to so many rows a restriction is handed to SQLite; a larger one is cheaper to apply afterwards."""
+"""A restriction to at most this many rows is handed to SQLite; a larger one is cheaper to apply afterwards."""
 
 POSTINGS_BUDGET = 60_000
 """Postings that a search scores in full; see `_split_by_cost`."""

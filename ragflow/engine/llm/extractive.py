@@ -147,7 +147,7 @@ def _count(sentence: str) -> float:
 
 
 def _is_lead(sentence: str, following: str) -> bool:
-    """Say whether a sentence only leads to the following one: a question, or a heading. Table rows have commas."""
+    """Tell whether a sentence only leads to the following one: a question, or a heading. Table rows have commas."""
     if sentence.endswith(("?", "？", ":", "：")):
         return True
     if sentence.endswith(TERMINAL) or "," in sentence or NEW_ITEM.match(sentence) or _count(sentence) > HEADING_WORDS:

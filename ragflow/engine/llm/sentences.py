@@ -62,7 +62,7 @@ def _units(text: str) -> Iterator[str]:
 
 
 def _wraps(line: str, following: str) -> bool:
-    """Say whether a sentence goes on from this line to the following one."""
+    """Tell whether a sentence goes on from this line to the following one."""
     if not following or line.endswith(TERMINAL) or NEW_ITEM.match(following):
         return False
     return following[0].islower() or len(line) + len(WIDE.findall(line)) >= FULL_LINE
@@ -81,7 +81,7 @@ def _sentences(unit: str) -> Iterator[str]:
 
 
 def _is_inside(unit: str, start: int, stop: int, end: int) -> bool:
-    """Say whether a full stop belongs to an abbreviation or a list number, or the text goes on in lower case."""
+    """Tell whether a full stop belongs to an abbreviation or a list number, or the text goes on in lower case."""
     if unit[stop] != ".":
         return False
     following = unit[end:].lstrip()[:1]

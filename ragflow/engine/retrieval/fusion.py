@@ -20,8 +20,8 @@ Numbers = NDArray[np.float64]
 Indexes = NDArray[np.int64]
 
 FUSION_DEPTH = 200
-"""The cosine is stretched over so many nearest candidates; farther ones count 0. So the order does not depend on how
-many weak candidates came along."""
+"""The cosine is stretched over this many nearest candidates, and those farther away count 0. So the order does not
+depend on how many weak candidates came along."""
 
 FULL_PAGERANK = 100.0
 """A dataset with this pagerank comes before every dataset without one."""

@@ -64,7 +64,7 @@ def columns_of(votes: Mapping[str, Vote]) -> tuple[Column, ...]:
 
 @dataclass(slots=True)
 class Vote:
-    """What the cells of a column are, by number."""
+    """How many cells of a column are of each kind."""
 
     counts: Counter[Kind] = field(default_factory=Counter)
 

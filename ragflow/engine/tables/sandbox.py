@@ -42,7 +42,9 @@ _TYPES = {
     Kind.FLAG: "TEXT COLLATE NOCASE",
 }
 _WORD = re.compile(r"[^\W_]+")
-_NO_BREAKS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")  # scripts that do not part words
+_NO_BREAKS = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]"
+)  # scripts without blanks between words
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,8 @@ def _allowed(action: int, first: str | None, second: str | None, _database: str 
 def matches_words(cell: object, text: object) -> bool:
     """Tell whether a cell holds the words of a text, ignoring case and `%`.
 
-    A text between `%` is also found within words, as is one in a script that does not part words. A text without any
-    word must be the whole cell.
+    A text between `%` is also found within words, as is one in a script without blanks between words. A text without
+    any word must be the whole cell.
     """
     if cell is None or text is None:
         return False
