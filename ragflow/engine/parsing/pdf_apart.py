@@ -23,7 +23,8 @@ from ragflow.engine.types import Block, BlockKind, Notice, Position
 
 HELPER = Path(__file__).with_name("pdf_helper.py")
 PACKAGES = Path(__file__).parents[3]
-OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGILL}  # what pdfium does when it gets none
+# What pdfium does when it gets none, and what the kernel does.
+OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGILL, -signal.SIGKILL}
 ERRORS = {error.__name__: error for error in (EncryptedFile, LimitExceeded, MalformedFile)}
 
 
