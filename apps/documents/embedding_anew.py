@@ -23,7 +23,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from apps.accounts.language_models import embedder_for
-from apps.core.errors import Conflict, RagflowError
+from apps.core.errors import Conflict, NotFound, RagflowError
 from apps.core.logs import note_tenant, working_on
 from apps.core.many import among, slices
 from apps.datasets.engine import doc_store
@@ -138,8 +138,7 @@ class _Work(Held[Reembedding]):
     @transaction.atomic
     def switch(self) -> bool:
         """Let searches use the new vectors. Return False if a chunk lacks one, because it was just written."""
-        live = KnowledgeBase.objects.filter(pk=self.task.dataset_id, deleted_at__isnull=True)
-        dataset = live.select_for_update(of=("self",)).first()
+        dataset = KnowledgeBase.objects.select_for_update(of=("self",)).filter(pk=self.task.dataset_id).first()
         if dataset is None or not self.mine.select_for_update().exists():
             raise _taken_away()
         self._require_unchanged(dataset)
@@ -159,6 +158,8 @@ class _Work(Held[Reembedding]):
         self.mine.update(state=state, lease_until=None, finished_at=timezone.now(), updated_at=timezone.now(), **fields)
 
     def _require_unchanged(self, dataset: KnowledgeBase) -> None:
+        if dataset.deleted_at is not None:
+            raise NotFound("The dataset has been deleted meanwhile.")
         if dataset.vector_space != self.task.old_space:
             raise Conflict(f"The dataset was given the embedding model {dataset.embedding_model} meanwhile.")
 

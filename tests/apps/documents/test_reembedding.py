@@ -26,6 +26,7 @@ from apps.core.errors import Conflict, InvalidArgument
 from apps.core.threads import in_database
 from apps.datasets.models import KnowledgeBase
 from apps.datasets.retrieval import aim, aim_again
+from apps.datasets.services import hide_datasets
 from apps.documents import embedding_anew, ingest, leases, tasks
 from apps.documents.models import Document, IngestTask, Reembedding
 from apps.documents.services.reembedding import start_reembedding, stop_reembedding
@@ -319,6 +320,20 @@ def test_deleting_the_dataset_meanwhile(api, base, dataset, row, filled, small, 
     embedding_anew.run(start_reembedding(dataset=row, model=NAME).pk)
     assert store.count(dataset["id"]).chunks == 0
     assert not Reembedding.objects.exists()
+
+
+@pytest.mark.parametrize("slice_", [2, None])
+def test_no_model_is_asked_for_a_dataset_that_is_being_deleted(row, filled, small, store, monkeypatch, slice_):
+    task = start_reembedding(dataset=row, model=NAME)
+    if slice_:
+        on_slice(monkeypatch, slice_, lambda: hide_datasets([row]))
+    else:
+        settle = embedding_anew._Work.settle
+        monkeypatch.setattr(embedding_anew._Work, "settle", lambda work: (settle(work), hide_datasets([row])))
+    embedding_anew.run(task.pk)
+    task.refresh_from_db()
+    assert (task.state, task.message) == ("failed", "The dataset has been deleted meanwhile.")
+    assert store.count_lacking(row.pk, task.space) == (16 if slice_ else 0)
 
 
 # -- workers that die ----------------------------------------------------------------------------------------------
