@@ -288,17 +288,41 @@ def test_a_scan_that_takes_too_long_costs_its_page_only(read, monkeypatch):
     assert read("scan.pdf", samples.scanned_pdf()) == ([], ["Page 1 of scan.pdf could not be read by OCR."])
 
 
+# -- files made by hand ------------------------------------------------------------------------------------------------
+
+
+def stream(content, entries=b""):
+    return b"<</Length %d%s>>stream\n%s\nendstream" % (len(content), entries, content)
+
+
+def pdf_of(*objects):
+    """Return a PDF of these objects; the first one is its catalog."""
+    body = b"%PDF-1.7\n"
+    for number, content in enumerate(objects, start=1):
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    return body + b"trailer<</Size %d/Root 1 0 R>>\n%%%%EOF" % (len(objects) + 1)
+
+
+def test_characters_beyond_the_basic_plane(texts):
+    written = b"3 beginbfchar <41> <D83DDE00> <42> <D840DC0B> <43> <0043> endbfchar"
+    font = pdf_of(
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 5 0 R/Resources<</Font<</F 4 0 R>>>>>>",
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>",
+        stream(b"BT /F 12 Tf 72 700 Td (ACBC) Tj ET"),
+        stream(b"begincmap 1 begincodespacerange <00> <FF> endcodespacerange " + written + b" endcmap"),
+    )
+    assert texts("a.pdf", font) == ["\U0001f600C\U0002000bC"]
+
+
 # -- hostile files: they cost the helper process only -----------------------------------------------------------------
 
 
 def nested_forms(depth):
     """Return a PDF of some hundred bytes that draws 10 to the power of `depth` letters, by forms within forms."""
-
-    def stream(content, entries=b""):
-        return b"<</Length %d%s>>stream\n%s\nendstream" % (len(content), entries, content)
-
     form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</Font<</F 4 0 R>>/XObject<</X %d 0 R>>>>"
-    objects = [
+    return pdf_of(
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
         b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 5 0 R/Resources<</XObject<</X 6 0 R>>>>>>",
@@ -306,11 +330,7 @@ def nested_forms(depth):
         stream(b"/X Do " * 10),
         *(stream(b"/X Do " * 10, form % (7 + level)) for level in range(depth - 1)),
         stream(b"BT /F 12 Tf (A) Tj ET", form % 1),
-    ]
-    body = b"%PDF-1.7\n"
-    for number, content in enumerate(objects, start=1):
-        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    return body + b"trailer<</Size %d/Root 1 0 R>>\n%%%%EOF" % (len(objects) + 1)
+    )
 
 
 def test_forms_within_forms_are_read(texts):
@@ -327,11 +347,18 @@ def test_a_page_that_takes_too_long(read):
         read("a.pdf", nested_forms(12), limits=Limits(max_seconds=0.5, max_memory=64 << 30))
 
 
-def test_a_crash_of_the_library_is_the_files_fault(read, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("signal", "error", "message"),
+    [
+        ("SIGSEGV", MalformedFile, r"a\.pdf is a damaged PDF"),
+        ("SIGKILL", LimitExceeded, r"a\.pdf needs more than 2048 MiB of memory"),  # the kernel, when it has none left
+    ],
+)
+def test_a_crash_of_the_library_is_the_files_fault(read, monkeypatch, tmp_path, signal, error, message):
     crashing = tmp_path / "crashing.py"
-    crashing.write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    crashing.write_text(f"import os, signal, sys; sys.stdin.read(); os.kill(os.getpid(), signal.{signal})")
     monkeypatch.setattr(pdf_apart, "HELPER", crashing)
-    with pytest.raises(MalformedFile, match=r"a\.pdf is a damaged PDF"):
+    with pytest.raises(error, match=message):
         read("a.pdf", samples.pdf())
 
 
