@@ -42,9 +42,8 @@ _TYPES = {
     Kind.FLAG: "TEXT COLLATE NOCASE",
 }
 _WORD = re.compile(r"[^\W_]+")
-_NO_BREAKS = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]"
-)  # scripts without blanks between words
+# Scripts without blanks between words.
+_NO_BREAKS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 
 
 @dataclass(frozen=True, slots=True)
