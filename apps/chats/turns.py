@@ -1,15 +1,12 @@
-"""A turn of a conversation: everything is read before it, everything is written after it.
+"""Opening a turn of a conversation: all reads and checks, before `answering` lets the engine speak.
 
-`open_turn` and `open_openai_turn` do all reads and checks; no database connection is held once they return. `answered`
-lets the engine speak and keeps the exchange, also when the client leaves half way.
+No database connection is held once a turn is open.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -34,27 +31,19 @@ from apps.chats.questions import (
     read_completion,
     read_openai,
 )
-from apps.chats.search import Search, find_nothing, for_research, search_of, web_search, with_web
+from apps.chats.search import Search, for_research, search_of, web_search
 from apps.chats.search_config import WEB_SEARCH_KEY
-from apps.chats.tracing import report
-from apps.chats.watch import Watch
-from apps.chats.wire import reference_of_answer, reference_to_wire, with_key_hint
 from apps.core.errors import BadValue, LookupFailed, NotFound
 from apps.core.principal import Principal
-from apps.core.threads import in_database
 from apps.core.wire_profile import profile
 from apps.datasets.models import KnowledgeBase
 from apps.documents.metadata.condition import Condition
-from ragflow.engine.calls import Meter, start_meter
-from ragflow.engine.errors import EngineError, ModelError
-from ragflow.engine.generation.chat import NOTHING, chat
+from ragflow.engine.errors import ModelError
 from ragflow.engine.generation.turn import Turn
 from ragflow.engine.llm.base import ChatModel
-from ragflow.engine.registry import ModelSpec
 from ragflow.engine.retrieval.web import WebSearch
 from ragflow.engine.speech.base import TextToSpeech
-from ragflow.engine.speech.narration import narrated, spoken
-from ragflow.engine.types import Answer, Delta, Event, Message, Retrieval, Retrieved, Thinking
+from ragflow.engine.types import Message
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +75,6 @@ class OpenTurn:
     langfuse: Langfuse | None = None  # where the turn is reported to
     reads_tables: bool = False  # spreadsheets are asked by SQL first
     message_id: UUID = field(default_factory=uuid4)
-
-
-# -- opening -------------------------------------------------------------------------------------------------------
 
 
 def open_turn(principal: Principal, chat_id: str, body: Mapping[str, Any]) -> OpenTurn | Greeting:
@@ -194,30 +180,13 @@ def _open(
     document_ids = None if condition and profile().metadata_quirks else asked.document_ids
     chosen = read_filter(assistant.metadata_filter, model, sent=condition)
     prompt = assistant.prompt_config
-    research = asked.research or bool(prompt.get("reasoning"))
-    search = search_of(assistant, datasets, document_ids, chosen) if datasets else None
     web = web_search(prompt.get(WEB_SEARCH_KEY))
-    if search and research:
+    search = search_of(assistant, datasets, document_ids, chosen) if datasets else None
+    turn = _turn(assistant, asked, prompt, search, has_sources=bool(datasets or web))
+    if search and turn.research:
         search = for_research(search)
-    quote = asked.quote and bool(prompt.get("quote", True))
     return OpenTurn(
-        turn=Turn(
-            question=asked.question,
-            history=tuple(asked.history),
-            system=_text(prompt.get("system")),
-            parameters=parameters_of(prompt),
-            values=asked.values,
-            has_sources=bool(datasets or web) or assistant.dataset_links.exists(),
-            metadata=search.metadata if search else {},
-            empty_response=_text(prompt.get("empty_response")),
-            options=assistant.generation_options,
-            quote=quote,
-            insert_citations=quote and not asked.streams,
-            refine_multiturn=bool(prompt.get("refine_multiturn")),
-            keyword=bool(prompt.get("keyword")),
-            cross_languages=languages_of(prompt),
-            research=research,
-        ),
+        turn=turn,
         model=model,
         search=search,
         dataset_ids=[dataset.pk for dataset in datasets],
@@ -228,6 +197,30 @@ def _open(
         chat_id=assistant.pk,
         langfuse=langfuse_of(assistant.tenant),
         reads_tables=True,
+    )
+
+
+def _turn(
+    assistant: Assistant, asked: Asked, prompt: Mapping[str, Any], search: Search | None, *, has_sources: bool
+) -> Turn:
+    """Return the question and how the assistant answers it, as the engine wants to know it."""
+    quote = asked.quote and bool(prompt.get("quote", True))
+    return Turn(
+        question=asked.question,
+        history=tuple(asked.history),
+        system=_text(prompt.get("system")),
+        parameters=parameters_of(prompt),
+        values=asked.values,
+        has_sources=has_sources or assistant.dataset_links.exists(),
+        metadata=search.metadata if search else {},
+        empty_response=_text(prompt.get("empty_response")),
+        options=assistant.generation_options,
+        quote=quote,
+        insert_citations=quote and not asked.streams,
+        refine_multiturn=bool(prompt.get("refine_multiturn")),
+        keyword=bool(prompt.get("keyword")),
+        cross_languages=languages_of(prompt),
+        research=asked.research or bool(prompt.get("reasoning")),
     )
 
 
@@ -258,142 +251,3 @@ def _check_known(ids: Sequence[str], known: Collection[str]) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-# -- answering -----------------------------------------------------------------------------------------------------
-
-
-def answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
-    """Yield the events of a turn, with its speech where the assistant has a voice.
-
-    The exchange is kept before its Answer is passed on.
-
-    When the client leaves (the task is cancelled, or the generator closed), what was said so far is kept, marked as
-    interrupted, and the request to the model ends at once. After an error nothing is kept.
-    """
-    events = _answered(opened)
-    if opened.voice is None:
-        return events
-    return narrated(events, opened.voice) if opened.streams else spoken(events, opened.voice)
-
-
-async def _answered(opened: OpenTurn) -> AsyncGenerator[Event, None]:
-    said = _Said()
-    began, watch, meter = timezone.now(), Watch(), start_meter()
-    search = opened.search
-    try:
-        events = chat(
-            opened.turn,
-            model=opened.model,
-            retrieve=with_web(search or find_nothing, opened.web),
-            similarities=search.similarities if search else None,
-            sheets=search.sheets if search and opened.reads_tables else None,
-        )
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Answer):
-                    event = await _confirmed(opened, event)  # noqa: PLW2901
-                    event = replace(event, text=with_key_hint(event.text))  # noqa: PLW2901
-                said.hear(event)  # from here on an Answer is kept as such, and not as the part that was said
-                watch.hear(event)
-                if isinstance(event, Answer):
-                    tokens = _cost(opened, event, meter)
-                    await _keep(replace(_exchange(opened, event), tokens=tokens, seconds=watch.seconds))
-                    report(opened, event, began)
-                yield event
-    except (asyncio.CancelledError, GeneratorExit):
-        watch.stop("interrupted")
-        if said.is_partial:
-            await _keep(replace(_partial_exchange(opened, said), seconds=watch.seconds))
-        raise
-    except Exception:
-        watch.stop("failed")
-        raise
-
-
-async def _confirmed(opened: OpenTurn, answer: Answer) -> Answer:
-    """Return the answer without citations of what may not be cited any more; as it is where nothing is cited."""
-    if opened.search is None or not opened.turn.quote:
-        return answer
-    try:
-        return await opened.search.confirmed(answer)
-    except EngineError as error:
-        logger.warning("The citations of an answer could not be confirmed: %s", error)
-        return answer
-
-
-class _Said:
-    """What has been said so far."""
-
-    def __init__(self) -> None:
-        self.retrieval: Retrieval = NOTHING
-        self.answered = False
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-
-    def hear(self, event: Event) -> None:
-        match event:
-            case Retrieved(retrieval):
-                self.retrieval = retrieval
-            case Delta(text):
-                self._texts.append(text)
-            case Thinking(text):
-                self._thoughts.append(text)
-            case Answer():
-                self.answered = True
-
-    @property
-    def is_partial(self) -> bool:
-        return bool(self._texts or self._thoughts) and not self.answered
-
-    @property
-    def text(self) -> str:
-        return "".join(self._texts)
-
-    @property
-    def thoughts(self) -> str:
-        return "".join(self._thoughts)
-
-
-def _exchange(opened: OpenTurn, answer: Answer) -> services.Exchange:
-    return services.Exchange(
-        session_id=opened.session_id,
-        pair_id=opened.message_id,
-        question=opened.turn.question,
-        answer=answer.text,
-        thoughts=answer.thoughts,
-        reference=reference_of_answer(answer, quote=opened.turn.quote),
-        dataset_ids=opened.dataset_ids,
-    )
-
-
-def _cost(opened: OpenTurn, answer: Answer, meter: Meter) -> int:
-    """Return the tokens of a turn: of all calls to providers, or of the answer where no provider gave it."""
-    from_provider = answer.grounded and not ModelSpec.parse(opened.model.name).is_builtin
-    return meter.tokens + (0 if from_provider else answer.usage.total_tokens)
-
-
-def _partial_exchange(opened: OpenTurn, said: _Said) -> services.Exchange:
-    return services.Exchange(
-        session_id=opened.session_id,
-        pair_id=opened.message_id,
-        question=opened.turn.question,
-        answer=said.text,
-        thoughts=said.thoughts,
-        reference=reference_to_wire(said.retrieval) if opened.turn.quote else {},
-        dataset_ids=opened.dataset_ids,
-        interrupted=True,
-    )
-
-
-_writes: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
-
-
-async def _keep(exchange: services.Exchange) -> None:
-    """Store an exchange in one short transaction, which a cancellation does not interrupt."""
-    if not exchange.session_id:
-        return
-    write = asyncio.ensure_future(in_database(services.record_exchange, exchange=exchange))
-    _writes.add(write)
-    write.add_done_callback(_writes.discard)
-    await asyncio.shield(write)

@@ -7,9 +7,9 @@ from django.http.response import HttpResponseBase
 from ninja import Router
 
 from apps.chats import api_schema
+from apps.chats.answering import answered
 from apps.chats.asks import open_ask, open_related
 from apps.chats.encoders import Summary
-from apps.chats.turns import answered
 from apps.core.bodies import read_object
 from apps.core.http import json_response
 from apps.core.limits import flowing, whole

@@ -10,9 +10,10 @@ from django.http.response import HttpResponseBase
 from ninja import Router
 
 from apps.chats import api_schema
+from apps.chats.answering import answered
 from apps.chats.encoders import PLAIN, RagflowCompletion, greeting, greeting_frames, ragflow_failure
 from apps.chats.questions import streams
-from apps.chats.turns import Greeting, OpenTurn, answered, open_turn
+from apps.chats.turns import Greeting, OpenTurn, open_turn
 from apps.core.bodies import read_object
 from apps.core.http import json_response
 from apps.core.limits import flowing, whole

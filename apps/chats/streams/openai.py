@@ -15,11 +15,12 @@ from ninja import Router
 
 from apps.accounts.authentication import principal_of_request
 from apps.chats import api_schema, selectors
+from apps.chats.answering import answered
 from apps.chats.embeddings import embedded, open_embedding
 from apps.chats.encoders import OpenAICompletion
 from apps.chats.errors import UnknownModel
 from apps.chats.questions import streams, wants_reference
-from apps.chats.turns import OpenTurn, answered, open_model_turn, open_openai_turn
+from apps.chats.turns import OpenTurn, open_model_turn, open_openai_turn
 from apps.chats.wire import embeddings_to_wire, model_to_wire
 from apps.core.bodies import read_required
 from apps.core.errors import answer_to

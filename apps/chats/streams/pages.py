@@ -11,10 +11,11 @@ from ninja import Router
 
 from apps.accounts.authentication import principal_of_share_request
 from apps.chats import api_schema, asks
+from apps.chats.answering import answered
 from apps.chats.encoders import WITH_MESSAGE, Summary
 from apps.chats.questions import streams
 from apps.chats.streams.chats import respond
-from apps.chats.turns import answered, open_embedded_turn
+from apps.chats.turns import open_embedded_turn
 from apps.chats.wire import mind_map_to_wire, trial_to_wire
 from apps.core.bodies import read_object, read_required
 from apps.core.errors import RagflowError

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from django.db import connections
 
-from apps.chats import turns
+from apps.chats import answering
 from apps.chats.models import Message
 from apps.core import threads
 from tests.tools.model_server import Reply
@@ -89,7 +89,7 @@ async def test_what_was_said_is_kept_when_the_client_leaves_while_citations_are_
         confirming.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(turns, "_confirmed", confirm)
+    monkeypatch.setattr(answering, "_confirmed", confirm)
     provider.reset()
     provider.script(Reply(text="Clara Nord."))
     path, body = slow

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from apps.chats import turns
+from apps.chats import answering
 from apps.datasets.engine import doc_store
 from ragflow.engine.errors import StoreError
 from tests.tools.model_server import Reply
@@ -91,14 +91,14 @@ def withdrawn_meanwhile(asgi, api, provider, facts, monkeypatch):
     dataset, documents = facts
 
     def ask(path, body, withdraw):
-        confirm = turns._confirmed
+        confirm = answering._confirmed
 
         async def withdraw_first(opened, answer):
             done = await asyncio.to_thread(withdraw, api, dataset, documents["bridge.txt"])
             assert done["code"] == 0
             return await confirm(opened, answer)
 
-        monkeypatch.setattr(turns, "_confirmed", withdraw_first)
+        monkeypatch.setattr(answering, "_confirmed", withdraw_first)
         provider.script(Reply(text=f"Well: {ANSWER}"))
         return asgi.ask(path, body)
 
