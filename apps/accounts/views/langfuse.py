@@ -8,13 +8,12 @@ from rest_framework.response import Response
 
 from apps.accounts import schemas, selectors
 from apps.accounts.langfuse import KeysRefused, LangfuseFailed
-from apps.accounts.models import Tenant
 from apps.accounts.services.langfuse import project_of, remove_langfuse_keys, set_langfuse_keys
-from apps.accounts.views.base import ANSWER, WebViewSet
+from apps.accounts.views.base import ANSWER, WebViewSet, own_tenant
 from apps.accounts.wire import langfuse_to_wire
 from apps.core.bodies import read_required
-from apps.core.errors import DataError, NotFound
-from apps.core.rest import caller, http_request, web_success
+from apps.core.errors import DataError
+from apps.core.rest import http_request, web_success
 from apps.core.validation import validate
 
 _NOTHING = "Have not record any Langfuse keys."
@@ -28,12 +27,12 @@ class LangfuseViewSet(WebViewSet):
         """They are tried before they are stored. From then on each answer of a chat is reported there."""
         body = read_required(http_request(request), ("secret_key", "public_key", "host"))
         sent = validate(schemas.LangfuseData, {name: value or "" for name, value in body.items()})
-        keys = set_langfuse_keys(tenant=_tenant(request), data=sent)
+        keys = set_langfuse_keys(tenant=own_tenant(request), data=sent)
         return web_success(langfuse_to_wire(keys, secret_key=sent.secret_key))
 
     @extend_schema(summary="Show the Langfuse keys, and whose project they are", responses=ANSWER)
     def show(self, request: Request) -> Response:
-        tenant = _tenant(request)
+        tenant = own_tenant(request)
         keys = selectors.langfuse_keys_of(tenant)
         if keys is None:
             return web_success(None, _NOTHING)
@@ -50,13 +49,6 @@ class LangfuseViewSet(WebViewSet):
 
     @extend_schema(summary="Remove the Langfuse keys", responses=ANSWER)
     def delete(self, request: Request) -> Response:
-        if not remove_langfuse_keys(tenant=_tenant(request)):
+        if not remove_langfuse_keys(tenant=own_tenant(request)):
             return web_success(None, _NOTHING)
         return web_success(data=True)
-
-
-def _tenant(request: Request) -> Tenant:
-    tenant = selectors.tenant_or_none(caller(request))
-    if tenant is None:
-        raise NotFound("Tenant not found!")
-    return tenant

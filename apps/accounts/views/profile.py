@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from apps.accounts import schemas, selectors
 from apps.accounts.errors import NotYours
 from apps.accounts.services.accounts import require_password, set_password, update_profile, update_tenant
-from apps.accounts.views.base import ANSWER, BODY, WebViewSet
+from apps.accounts.views.base import ANSWER, BODY, WebViewSet, own_tenant
 from apps.accounts.wire import tenant_to_wire, user_to_wire
 from apps.core.bodies import read_object, read_required
 from apps.core.errors import NotFound
@@ -39,10 +39,7 @@ class ProfileViewSet(WebViewSet):
 
     @extend_schema(summary="Get one's own tenant", responses=ANSWER)
     def tenant_info(self, request: Request) -> Response:
-        tenant = selectors.tenant_or_none(caller(request))
-        if tenant is None:
-            raise NotFound("Tenant not found!")
-        return web_success(tenant_to_wire(tenant))
+        return web_success(tenant_to_wire(own_tenant(request)))
 
     @extend_schema(summary="Choose the default models of a tenant", request=BODY, responses=ANSWER)
     def set_tenant_info(self, request: Request) -> Response:

@@ -9,12 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts import schemas, selectors
-from apps.accounts.models import Tenant
 from apps.accounts.services import tokens
-from apps.accounts.views.base import ANSWER, BODY, WebViewSet
+from apps.accounts.views.base import ANSWER, BODY, WebViewSet, own_tenant
 from apps.accounts.wire import new_token_to_wire, token_to_wire
 from apps.core.bodies import read_lenient, read_object, read_required
-from apps.core.errors import BadValue, InvalidArgument, NotFound
+from apps.core.errors import BadValue, InvalidArgument
 from apps.core.rest import caller, http_request, web_success
 from apps.core.validation import validate
 from apps.core.wire_profile import profile
@@ -27,19 +26,19 @@ class TokenViewSet(WebViewSet):
         """Say in the body what the token is to be good for; without one it may do whatever the caller may."""
         read = read_lenient if profile().ignores_unreadable_wishes else read_object
         data = validate(schemas.NewToken, read(http_request(request)))
-        issued = tokens.create_pair(principal=caller(request), tenant=_tenant(request), data=data)
+        issued = tokens.create_pair(principal=caller(request), tenant=own_tenant(request), data=data)
         return web_success(new_token_to_wire(issued.token, issued.secret, issued.share_secret))
 
     @extend_schema(summary="List API tokens", responses=ANSWER)
     def list(self, request: Request) -> Response:
-        tenant = _tenant(request)
+        tenant = own_tenant(request)
         if profile().keeps_token_copy:
             tokens.add_share_tokens(tokens=selectors.tokens_of(tenant))
         return web_success([token_to_wire(token, caller(request)) for token in selectors.tokens_of(tenant)])
 
     @extend_schema(summary="Revoke an API token, named by its secret, prefix or id", responses=ANSWER)
     def delete(self, request: Request, token: str) -> Response:
-        tokens.revoke_named(tenant=_tenant(request), name=token)
+        tokens.revoke_named(tenant=own_tenant(request), name=token)
         return web_success(data=True)
 
     @extend_schema(summary="Give an API token a new secret", request=schemas.Rotation, responses=ANSWER)
@@ -48,7 +47,7 @@ class TokenViewSet(WebViewSet):
         sent = validate(schemas.Rotation, read_object(http_request(request)))
         issued = tokens.rotate_token(
             principal=caller(request),
-            tenant=_tenant(request),
+            tenant=own_tenant(request),
             name=token,
             overlap=timedelta(seconds=sent.overlap_seconds),
         )
@@ -60,7 +59,7 @@ class BoundTokenViewSet(WebViewSet):
     @extend_schema(summary="Create a token for one chat or agent", request=BODY, responses=ANSWER)
     def create(self, request: Request) -> Response:
         data = schemas.bound_token(read_object(http_request(request)))
-        issued = tokens.create_bound_token(principal=caller(request), tenant=_tenant(request), data=data)
+        issued = tokens.create_bound_token(principal=caller(request), tenant=own_tenant(request), data=data)
         return web_success(new_token_to_wire(issued.token, issued.secret))
 
     @extend_schema(
@@ -75,7 +74,7 @@ class BoundTokenViewSet(WebViewSet):
                 "`dialog_id` or `canvas_id` is required.", reference="<BadRequestKeyError '400: Bad Request'>"
             )
         wanted = query["dialog_id"] if "dialog_id" in query else query["canvas_id"]
-        found = selectors.tokens_bound_to(_tenant(request), wanted)
+        found = selectors.tokens_bound_to(own_tenant(request), wanted)
         return web_success([token_to_wire(token, caller(request)) for token in found])
 
 
@@ -96,15 +95,8 @@ class RemoveTokensViewSet(WebViewSet):
         named = body["tokens"]
         if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
             raise InvalidArgument("`tokens` must be a list of texts.", data=False)
-        tenant = _tenant(request)
+        tenant = own_tenant(request)
         if body["tenant_id"] == principal.tenant_id:
             for name in dict.fromkeys(named):
                 tokens.revoke_named(tenant=tenant, name=name)
         return web_success(data=True)
-
-
-def _tenant(request: Request) -> Tenant:
-    tenant = selectors.tenant_or_none(caller(request))
-    if tenant is None:
-        raise NotFound("Tenant not found!")
-    return tenant
