@@ -61,6 +61,8 @@ class Written:
 
 @pytest.fixture
 def written() -> Iterator[Written]:
+    import ragflow.asgi  # noqa: F401 -- the first time, it sets Django up again, and with it the log
+
     logs._context.set(logs._Context())  # another test's request was in this thread
     written = Written()
     root, levels = logging.getLogger(), {}
