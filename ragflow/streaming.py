@@ -99,7 +99,7 @@ def _guarded(view: View, methods: frozenset[str], *, takes_files: bool) -> View:
             return HttpResponse(headers={"Allow": ", ".join(sorted(methods | {"OPTIONS"}))})
         if request.method not in methods:
             return error_response(MethodNotAllowed())
-        if not takes_files and int(request.META["CONTENT_LENGTH"]) > LONGEST_BODY:
+        if not takes_files and int(request.META.get("CONTENT_LENGTH") or 0) > LONGEST_BODY:
             return error_response(TooLarge(f"The body of this request may have at most {LONGEST_BODY} bytes."))
         return await view(request, *args, **kwargs)
 

@@ -127,6 +127,7 @@ def _use(token: APIToken) -> Principal:
         dataset_ids=_ids(token.dataset_ids),
         assistant_ids=_ids(token.assistant_ids),
         expires_at=token.expires_at,
+        requests_per_minute=token.requests_per_minute,
     )
 
 

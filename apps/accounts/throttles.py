@@ -133,7 +133,7 @@ def _count(key: str, ends: float) -> int:
     counter = RateCounter.objects.filter(key=key)
     if not counter.update(count=F("count") + 1):
         expires_at = datetime.fromtimestamp(ends, UTC)
-        RateCounter.objects.filter(expires_at__lt=datetime.now(UTC)).delete()
+        RateCounter.objects.filter(expires_at__lt=datetime.fromtimestamp(time(), UTC)).delete()
         try:
             with transaction.atomic():
                 RateCounter.objects.create(key=key, count=1, expires_at=expires_at)

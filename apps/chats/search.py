@@ -24,7 +24,7 @@ from apps.documents.tables import sheets_in
 from ragflow.engine.docstore.base import DocStore
 from ragflow.engine.embedding.base import Embedder
 from ragflow.engine.errors import ModelError, VectorsMissing
-from ragflow.engine.generation.chat import NOTHING, Retrieve
+from ragflow.engine.generation.chat import NOTHING
 from ragflow.engine.generation.citations import withdraw
 from ragflow.engine.generation.matching import HybridSimilarity
 from ragflow.engine.http import Endpoint
@@ -32,7 +32,7 @@ from ragflow.engine.rerank.base import Reranker
 from ragflow.engine.retrieval import RetrievalRequest, aretrieve
 from ragflow.engine.retrieval.web import WebSearch, documents_of
 from ragflow.engine.tables.sandbox import Sheet
-from ragflow.engine.types import Answer, Retrieval
+from ragflow.engine.types import Answer, Retrieval, Retrieve
 
 logger = logging.getLogger(__name__)
 

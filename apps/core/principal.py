@@ -34,6 +34,7 @@ class Principal:
     dataset_ids: frozenset[str] | None = None
     assistant_ids: frozenset[str] | None = None
     expires_at: datetime | None = None  # when what it came with ends
+    requests_per_minute: int | None = None  # None: any number
 
     def __str__(self) -> str:
         return f"tenant {self.tenant_id}"

@@ -6,7 +6,7 @@ file --parsing--> Block --chunking--> Piece --ingest--> Chunk + vector --docstor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -136,6 +136,10 @@ class Retrieval:
     passages: tuple[Passage, ...]
     total: int
     documents: tuple[DocumentCount, ...]
+
+
+Retrieve: TypeAlias = Callable[[str], Awaitable[Retrieval]]
+"""Searches datasets or the web for a text."""
 
 
 # -- models --------------------------------------------------------------------------------------------------------

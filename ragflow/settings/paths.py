@@ -33,7 +33,9 @@ ADMIN_PORT = _server.integer(
     help="A second TCP port, where RAGFLOW's command line expects the admin API. It serves the same as the first. 0: "
     "none, which is the default beside another RAGFLOW_PORT than 9380.",
 )
-THREADS = _server.integer("RAGFLOW_THREADS", 8, minimum=1, help="Threads that serve ordinary (not streaming) requests.")
+THREADS = _server.integer(
+    "RAGFLOW_THREADS", 8, minimum=1, help="Threads that serve ordinary requests, and what streams read and write."
+)
 WORKERS = _server.integer("RAGFLOW_WORKERS", 2, minimum=1, help="Documents that one worker process parses at a time.")
 
 STATIC_URL = "static/"

@@ -119,6 +119,9 @@ CORS_ORIGINS = frozenset(
 )
 X_FRAME_OPTIONS = "DENY"
 
+# Pages that show a new token once say so in a message: the default would send it along in a cookie.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
 AUTHENTICATION_BACKENDS = ["apps.accounts.backends.PasswordBackend"]
 PASSWORD_HASHERS = [
     "apps.accounts.hashers.Argon2PasswordHasher",

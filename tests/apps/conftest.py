@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -40,6 +41,13 @@ def form(*parts: tuple[str, str | None, bytes]) -> bytes:
             disposition += f'; filename="{quoted}"'
         body += f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + b"\r\n"
     return bytes(body) + f"--{BOUNDARY}--\r\n".encode()
+
+
+@pytest.fixture(autouse=True)
+def still_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the windows of limits from ending in the middle of a test."""
+    now = time.time()
+    monkeypatch.setattr("apps.accounts.throttles.time", lambda: now)
 
 
 class API(Client):

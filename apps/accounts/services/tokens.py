@@ -84,8 +84,9 @@ def create_token(
 def create_pair(*, principal: Principal, tenant: Tenant, data: NewToken) -> IssuedPair:
     """Issue an API token and its share token on behalf of a caller, who cannot give more than it has itself.
 
-    Without an end of its own the new token ends with the caller's. Raises LacksScope for a scope that the caller's own
-    token lacks, InvalidArgument for an end that has passed or that the caller's does not reach.
+    Without an end of its own the new token ends with the caller's, and without a rate it has the caller's. Raises
+    LacksScope for a scope that the caller's own token lacks, InvalidArgument for an end that has passed or that the
+    caller's does not reach, and for a higher rate.
     """
     scopes = principal.scopes if data.scopes is None else frozenset(data.scopes)
     for scope in sorted(scopes - principal.scopes):
@@ -95,6 +96,10 @@ def create_pair(*, principal: Principal, tenant: Tenant, data: NewToken) -> Issu
         raise InvalidArgument("`expires_at` must lie in the future.")
     if principal.ends_before(expires_at):
         raise InvalidArgument("`expires_at` must not be later than the end of the token that asks.")
+    own_rate = principal.requests_per_minute
+    rate = data.requests_per_minute or own_rate
+    if rate and own_rate and rate > own_rate:
+        raise InvalidArgument("`requests_per_minute` must not be more than that of the token that asks.")
     narrowed = data.dataset_ids is not None or data.assistant_ids is not None
     if narrowed and data.scopes is None:
         scopes -= {Scope.ADMIN}
@@ -108,7 +113,7 @@ def create_pair(*, principal: Principal, tenant: Tenant, data: NewToken) -> Issu
         scopes=scopes,
         dataset_ids=data.dataset_ids,
         assistant_ids=data.assistant_ids,
-        requests_per_minute=data.requests_per_minute,
+        requests_per_minute=rate,
     )
     shared = create_share_token(tenant=tenant, api_token=issued.token, expires_at=issued.token.expires_at)
     return IssuedPair(issued.token, issued.secret, shared.secret)
@@ -123,6 +128,7 @@ def create_bound_token(*, principal: Principal, tenant: Tenant, data: BoundToken
         created_by=selectors.user_of(principal),
         expires_at=principal.expires_at,
         scopes={Scope.CHAT},
+        requests_per_minute=principal.requests_per_minute,
         assistant_ids={data.bound_to},
         bound_to=data.bound_to,
         is_bound_to_agent=data.is_agent,

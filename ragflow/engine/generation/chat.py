@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from time import perf_counter
@@ -33,6 +33,7 @@ from ragflow.engine.types import (
     ModelEvent,
     ReasoningDelta,
     Retrieval,
+    Retrieve,
     Retrieved,
     TextDelta,
     Thinking,
@@ -44,9 +45,6 @@ from ragflow.engine.types import (
 logger = logging.getLogger(__name__)
 
 NOTHING = Retrieval(passages=(), total=0, documents=())
-
-Retrieve = Callable[[str], Awaitable[Retrieval]]
-"""Searches the assistant's sources, datasets or the web, for a text."""
 
 
 async def chat(

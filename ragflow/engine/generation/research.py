@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 from ragflow.engine.errors import ModelError
@@ -16,7 +16,7 @@ from ragflow.engine.generation.wording import MISSING
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import complete
 from ragflow.engine.retrieval.web import documents_of
-from ragflow.engine.types import Passage, Retrieval
+from ragflow.engine.types import Passage, Retrieval, Retrieve
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,7 @@ LONGEST_SEARCH = 300  # characters
 OPTIONS: Mapping[str, Any] = {"temperature": 0.2}
 
 
-async def research(
-    turn: Turn, model: ChatModel, retrieve: Callable[[str], Awaitable[Retrieval]]
-) -> AsyncGenerator[str | Retrieval, None]:
+async def research(turn: Turn, model: ChatModel, retrieve: Retrieve) -> AsyncGenerator[str | Retrieval, None]:
     """Yield remarks on what is being done, and at the end everything that was found, best first within each round.
 
     Where the model cannot say what is missing, what was found so far has to do. Raises whatever `retrieve` raises.
@@ -41,7 +39,7 @@ async def research(
         for search in searches:
             yield f"Searching for: {search}<br/>"
         known = len(found)
-        for result in await asyncio.gather(*(retrieve(search) for search in searches)):
+        for result in await _results(retrieve, searches):
             for passage in result.passages:
                 found.setdefault(passage.chunk.id, passage)
         yield f"Passages found that were not known yet: {len(found) - known}<br/>"
@@ -52,6 +50,16 @@ async def research(
             break
     passages = tuple(found.values())
     yield Retrieval(passages, len(passages), documents_of(passages))
+
+
+async def _results(retrieve: Retrieve, searches: Sequence[str]) -> list[Retrieval]:
+    """Search side by side. When one search fails, the others are stopped."""
+    tasks = [asyncio.ensure_future(retrieve(search)) for search in searches]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _missing(question: str, model: ChatModel, found: Sequence[Passage], asked: Collection[str]) -> list[str]:

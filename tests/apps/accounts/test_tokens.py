@@ -288,6 +288,15 @@ class TestScopes:
         assert [row["id"] for row in everything.call("GET", "/api/v1/datasets")["data"]] == [second["id"]]
 
 
+def test_a_token_makes_none_that_may_ask_more_often(ada: Web, profile: str):
+    limited = bearer(new_token(ada, requests_per_minute=50)["token"])
+    assert APIToken.objects.get(pk=new_token(limited)["id"]).requests_per_minute == 50
+    assert APIToken.objects.get(pk=new_token(limited, requests_per_minute=20)["id"]).requests_per_minute == 20
+    answer = limited.call("POST", "/v1/system/new_token", {"requests_per_minute": 51})
+    assert answer["code"] == 101
+    assert "requests_per_minute" in answer["message"]
+
+
 class TestRotation:
     def rotate(self, web: Web, name: str, **body):
         return web.call("POST", f"/v1/system/token/{name}/rotate", body or None)

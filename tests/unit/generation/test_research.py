@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import aclosing
 
+import pytest
+
 from ragflow.engine.errors import ModelError
 from ragflow.engine.generation.chat import chat
 from ragflow.engine.generation.research import DEPTH, MOST_SEARCHES
@@ -122,3 +124,21 @@ def test_a_listener_who_leaves_ends_the_request_for_what_is_missing():
         return model
 
     assert asyncio.run(run()).requests == []
+
+
+def test_a_search_that_fails_stops_those_beside_it():
+    stopped = []
+
+    async def retrieve(text):
+        if text == QUESTION:
+            return await Library()(text)
+        if text == "the year":
+            raise ModelError("The model is away.", code="SERVER_ERROR")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.append(text)
+
+    with pytest.raises(ModelError):
+        play(ScriptedModel("1. the builder\n2. the year"), retrieve)
+    assert stopped == ["the builder"]
