@@ -23,6 +23,7 @@ from ragflow.engine.errors import MCPError
 from ragflow.engine.mcp import MCPServer as Target
 from ragflow.engine.mcp import Tool, ToolResult, call_tool, filled_headers, list_tools
 from ragflow.engine.registry import must_be_public
+from ragflow.engine.side_by_side import side_by_side
 
 REQUESTS_AT_ONCE = 8  # of a caller, in a process
 SERVERS_AT_ONCE = 4  # of a request
@@ -109,12 +110,7 @@ async def of_each(ask: Callable[[_T], Awaitable[_R]], items: Sequence[_T]) -> li
         async with places:
             return await ask(item)
 
-    tasks = [asyncio.ensure_future(one(item)) for item in items]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+    return await side_by_side(one(item) for item in items)
 
 
 def _target(server: Described) -> Target:

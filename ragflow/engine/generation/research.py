@@ -16,6 +16,7 @@ from ragflow.engine.generation.wording import MISSING
 from ragflow.engine.llm.base import ChatModel
 from ragflow.engine.llm.complete import complete
 from ragflow.engine.retrieval.web import documents_of
+from ragflow.engine.side_by_side import side_by_side
 from ragflow.engine.types import Passage, Retrieval, Retrieve
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ async def research(turn: Turn, model: ChatModel, retrieve: Retrieve) -> AsyncGen
         for search in searches:
             yield f"Searching for: {search}<br/>"
         known = len(found)
-        for result in await _results(retrieve, searches):
+        for result in await side_by_side(retrieve(search) for search in searches):
             for passage in result.passages:
                 found.setdefault(passage.chunk.id, passage)
         yield f"Passages found that were not known yet: {len(found) - known}<br/>"
@@ -50,16 +51,6 @@ async def research(turn: Turn, model: ChatModel, retrieve: Retrieve) -> AsyncGen
             break
     passages = tuple(found.values())
     yield Retrieval(passages, len(passages), documents_of(passages))
-
-
-async def _results(retrieve: Retrieve, searches: Sequence[str]) -> list[Retrieval]:
-    """Search side by side. When one search fails, the others are stopped."""
-    tasks = [asyncio.ensure_future(retrieve(search)) for search in searches]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 async def _missing(question: str, model: ChatModel, found: Sequence[Passage], asked: Collection[str]) -> list[str]:
